@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.errors import RunsFailed, UserError, closest, say, show, warnings_as_notes
-from mixexp.plan.options import config_dirs, describe, expand_home, options, user_folders
+from mixexp.plan.options import code_now, config_dirs, describe, expand_home, options, user_folders
 from mixexp.project import project
 from mixexp.settings import CONF
 
@@ -23,7 +23,7 @@ mixexp reproduce NAME [OVERRIDES]  data check, sweep and report in one: an artic
 mixexp plan [NAME] [OVERRIDES]     the runs of a sweep, done, failed and missing, and the time they will take; starts none
 mixexp status DIR... [--watch [S]] the same for a folder, at any moment; --watch: every S seconds (2) until all is over
 mixexp report DIR... [--rule R]    tables and plots of the runs in a folder; R: last, median_last_10, best, best_validation; --help:
-                                   --table, --metric, --rows, --columns, --order, --where, --figure, ... change what they show
+                                   --table, --metric, --rows, --columns, --swap, --order, --where, --figure, ... change what they show
 mixexp compare A B                 what changed between two folders of runs or two git commits, and whether it is more than noise
 mixexp leaderboard [DIR...]        methods ranked under each protocol, over everything in outputs/
 mixexp claims [NAME...] [--runs D] what the articles claim, and what runs say of it: supported, contradicted, undecided, not run; --json
@@ -128,7 +128,8 @@ def _report(words: list[str]) -> None:
     from mixexp.reporting.commands import report
 
     folders, words = user_folders(words)
-    report(words, [CONF, *config_dirs(folders)])
+    folders = config_dirs(folders)
+    report(words, [CONF, *folders], code_now(folders))
 
 
 def _compare(words: list[str]) -> None:
@@ -330,7 +331,11 @@ def _reproduce(words: list[str]) -> None:
                     map(
                         str,
                         write_report(
-                            [folder], wrote=show_table(), options=[CONF, *config_dirs(folders)], changes=changes
+                            [folder],
+                            wrote=show_table(),
+                            options=[CONF, *config_dirs(folders)],
+                            changes=changes,
+                            code_now=code_now(config_dirs(folders)),
                         ),
                     )
                 )

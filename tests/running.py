@@ -26,7 +26,7 @@ from mixexp.plan.composer import Composer
 from mixexp.plan.identity import canonical
 from mixexp.plan.options import options
 from mixexp.plan.overrides import loaded_groups
-from mixexp.plan.plan import resolve
+from mixexp.plan.resolved import resolve
 from mixexp.settings import CONF
 from mixexp.train import train
 from mixexp.training.folder import RunFolder

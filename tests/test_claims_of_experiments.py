@@ -16,7 +16,7 @@ from test_experiments import composer, configs_of
 from mixexp.plan.identity import canonical as one_spelling
 from mixexp.plan.identity import run_id
 from mixexp.plan.options import known
-from mixexp.plan.plan import resolve
+from mixexp.plan.resolved import resolve
 from mixexp.reporting.claims import FULL, SUPPORTED, decide, evidence, problems_of
 from mixexp.settings import CONF, REPEATS, comparable, lookup
 from mixexp.spec.claims import Cell, groups_in, read_test

@@ -15,7 +15,7 @@ from mixexp.build import build
 from mixexp.plan.composer import Composer
 from mixexp.plan.identity import canonical, run_id
 from mixexp.plan.options import editions, options
-from mixexp.plan.plan import resolve
+from mixexp.plan.resolved import resolve
 from mixexp.settings import CONF
 from mixexp.spec.grid import cells
 

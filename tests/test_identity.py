@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mixexp.plan.compose import compose
 from mixexp.plan.composer import composed
 from mixexp.plan.identity import ALIAS, canonical, differences, run_id, scientific
-from mixexp.plan.plan import resolve
+from mixexp.plan.resolved import resolve
 from mixexp.settings import CONF, NOT_SCIENTIFIC, OPTIONAL, flatten
 from mixexp.training.spec import RunConfig
 

@@ -17,13 +17,14 @@ import pytest
 from commands import mixexp, new_mixexp
 from test_report import leave
 
-from mixexp.build.own_code import source_of, sources
+from mixexp.build.own_code import digest_now, source_of, sources
 from mixexp.plan.changes import stale, to_remake
 from mixexp.reporting.compare import compare, document, sides
 from mixexp.reporting.leaderboard import leaderboard
-from mixexp.reporting.runs import gather
+from mixexp.reporting.runs import gather, outdated
 from mixexp.reporting.summary import contrasts
 from mixexp.reporting.tables import build_table
+from mixexp.reporting.write import write_report
 from mixexp.spec.table import of_metric
 from mixexp.sweeping.one import earlier_end, set_aside
 from mixexp.training.folder import own_git
@@ -61,11 +62,16 @@ def write(folder: Path, **files: str) -> None:
         path.write_text(text)
 
 
-def found(name: str) -> tuple[str, set[str]]:
-    """A module's hash as another process would find it, and the names of the files in it."""
+def forget() -> None:
+    """Be as a process that has imported none of these modules."""
     for known in [known for known in sys.modules if known.startswith("oc_")]:
         del sys.modules[known]
     importlib.invalidate_caches()
+
+
+def found(name: str) -> tuple[str, set[str]]:
+    """A module's hash as another process would find it, and the names of the files in it."""
+    forget()
     source = source_of(importlib.import_module(name))
     return source.digest, {path.name for path in source.files}
 
@@ -103,12 +109,15 @@ def found(name: str) -> tuple[str, set[str]]:
 )
 def test_an_edit_of_what_a_module_imports_is_seen(files: dict[str, str], edited: str, place: Path) -> None:
     write(place, **files, oc_beside="A = 1\n")
+    forget()
+    digest_before = digest_now("oc_mine")
     before, names = found("oc_mine")
     assert "oc_beside.py" not in names and len(names) == len(files)
     write(place, oc_beside="A = 2\n")
     assert found("oc_mine")[0] == before, "nobody imports it"
     write(place, **{edited: files[edited] + "# a comment\n"})
-    assert found("oc_mine")[0] != before
+    assert found("oc_mine")[0] != before == digest_before
+    assert digest_now("oc_mine") == found("oc_mine")[0], "which is found without importing it"
 
 
 def test_what_is_installed_and_the_program_do_not_belong_to_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,6 +246,13 @@ def test_an_edited_loss_is_noticed_made_again_on_demand_and_kept_apart(project: 
 
     done = mixexp("report", "outputs/runs", cwd=project / "elsewhere")
     assert "unlike runs (3)" in done.stdout, done.stdout + done.stderr
+    assert "changed since" not in done.stdout, "the module is not found from here"
+    done = mixexp("report", "--config-dir=../methods/conf", "outputs/runs", cwd=project / "elsewhere")
+    assert "my_loss has changed since 1 of the 3 runs with it were made; retry=changed makes" in done.stdout
+    write(project / "methods", helpers="def factor():\n    return 3\n")
+    done = mixexp("report", "--config-dir=../methods/conf", "outputs/runs", cwd=project / "elsewhere")
+    assert "my_loss has changed since all 3 runs with it were made; retry=changed makes" in done.stdout
+    write(project / "methods", helpers="def factor():\n    return 2\n")
     for run in run_folders(folder):
         environment(run, own_code=None)
     assert "note" not in sweep(project, "seed=0,1,2", "retry=changed")[0], "a record without it is of any code"
@@ -365,15 +381,28 @@ def test_a_cell_of_two_versions_has_no_mean(tmp_path: Path) -> None:
     assert copy and len(gather([tmp_path])[0]) == 7, "a run of another version is no copy"
 
 
-def test_two_folders_of_two_versions_are_unlike_and_it_is_listed(tmp_path: Path) -> None:
+def test_two_folders_of_two_versions_are_compared_with_a_remark(tmp_path: Path) -> None:
     for name, version in (("old", "1" * 16), ("new", "2" * 16)):
         leave_two(tmp_path / name, {"a": version}, {"b": "3"})
     names = str(tmp_path / "old"), str(tmp_path / "new")
     found = compare(names, sides(names, [tmp_path]), of_metric("accuracy"), "last")
+    assert [one.verdict("higher") for one in found.changes] == ["identical", "identical"]
+    text = document(found, of_metric("accuracy"), "last")
+    assert "| code of one's own | a 111111 or b 3 | a 222222 or b 3 |" in text
+    assert "\n\nThe sides have different versions of a: differences can come from there.\n\n" in text
+    environment(tmp_path / "new" / "none2", own_code={"a": "1" * 16})
+    found = compare(names, sides(names, [tmp_path]), of_metric("accuracy"), "last")
     assert [one.verdict("higher") for one in found.changes].count(
         "unlike runs: they differ in the code of one's own"
-    ) == 1
-    assert "| code of one's own | a 111111 or b 3 | a 222222 or b 3 |" in document(found, of_metric("accuracy"), "last")
+    ) == 1, "one side has both"
+
+
+def test_two_folders_of_one_version_have_no_remark(tmp_path: Path) -> None:
+    leave_two(tmp_path / "old", {"a": "1"}, {"b": "3"})
+    leave_two(tmp_path / "new", {"a": "1"}, {"c": "4"})
+    names = str(tmp_path / "old"), str(tmp_path / "new")
+    found = compare(names, sides(names, [tmp_path]), of_metric("accuracy"), "last")
+    assert "different versions" not in document(found, of_metric("accuracy"), "last")
 
 
 def test_versions_of_a_method_are_ranked_apart_and_those_of_a_network_are_other_protocols(tmp_path: Path) -> None:
@@ -395,6 +424,27 @@ def test_versions_of_a_method_are_ranked_apart_and_those_of_a_network_are_other_
     environment(tmp_path / "none0", own_code={"net": "4"})
     rows = leaderboard(load_runs(tmp_path), "accuracy", "last")
     assert len({row.protocol for row in rows}) == 2 and all("net" in row.words for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("now", "remarks"),
+    [
+        ({"a": "1", "b": "2"}, []),
+        ({"a": "2", "b": "2"}, ["a has changed since all 3 runs with it were made"]),
+        ({"b": "3"}, ["b has changed since all 3 runs with it were made"]),
+        ({}, []),
+    ],
+    ids=["as they were", "one changed", "the other one, the first not found", "not found"],
+)
+def test_runs_of_old_code_alone_are_said_to_be_so(now: dict[str, str], remarks: list[str], tmp_path: Path) -> None:
+    leave_two(tmp_path, {"a": "1"}, {"b": "2"})
+    again = "; retry=changed makes such runs again."
+    assert outdated(load_runs(tmp_path), now.get) == [f"{remark}{again}" for remark in remarks]
+    one = [run for run in load_runs(tmp_path) if run.folder.name == "none0"]
+    assert outdated(one, {"a": "2"}.get) == [f"a has changed since the only run with it was made{again}"]
+    write_report([tmp_path], out=tmp_path / "report", code_now=now.get)
+    text = (tmp_path / "report" / "table.md").read_text(encoding="utf-8")
+    assert text.count("has changed since") == len(remarks)
 
 
 @pytest.mark.parametrize("record", [3, [1], {"a": [1]}, "x"], ids=str)

@@ -90,9 +90,33 @@ def test_an_options_setting_has_its_default_its_meaning_and_what_a_refusal_says(
     )
     assert re.search(r"mix\.ratio\.alpha=\$\{alpha\} +the Beta parameter.*\[a number above 0\]", text)
     assert "mix.ratio: mixexp.mix.ratio.Beta\n  lam ~ Beta" in text
-    assert "in_channels" not in option_reference([CONF], "model", "small_cnn"), (
+    assert "in_channels=" not in option_reference([CONF], "model", "small_cnn"), (
         "what the program gives is nobody's to set"
     )
+
+
+def test_a_class_is_described_by_all_that_its_docstring_says_of_it():
+    text = option_reference([CONF], "model", "lenet")
+    lines = text.splitlines()
+    assert (
+        "  Two 5×5 convolutions that keep the size, each with ReLU and a 2×2 max-pool, and a fully connected layer; the"
+        " head is the second." in lines
+    )
+    assert "  Differs from the paper: its sizes are not stated there, so all of them are ours." in lines
+    (layers,) = [
+        line for line in lines if line.startswith("  Input [B, in_channels, H, W]; stages layer1 [B, channels")
+    ]
+    assert layers.endswith("fc [B, hidden]; features [B, hidden].") and "Raises" not in text
+    assert "Differs" not in option_reference([CONF], "model", "mlp"), "nothing is said where nothing differs"
+    assert "x = Σ_k p_k·x_k / √(Σ_k p_k²) with p_k ∝ w_k/σ_k" in option_reference([CONF], "mix", "bc_plus")
+
+
+@pytest.mark.parametrize("group", sorted(set(options([CONF])) - {"experiment"}))
+def test_what_is_listed_of_a_class_ends_as_sentences_do(group):
+    for option in options([CONF])[group]:
+        for block in option_reference([CONF], group, option).split("\n\n")[1:]:
+            _, *said = [line for line in block.splitlines() if not LINE.match(line)]
+            assert all(line.rstrip().endswith((".", ":", ")")) for line in said), said
 
 
 def test_settings_of_options_that_are_put_together_are_listed_under_their_names():

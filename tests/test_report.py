@@ -616,7 +616,7 @@ def test_runs_without_a_table_have_one_for_each_data_set_called_by_what_was_swep
             (folder / "config.yaml").write_text(yaml.safe_dump(config))
     found = build_tables(load_runs(tmp_path), name="mine")
     assert [table.spec["title"] for table in found] == ["mine, digits", "mine, flowers"]
-    assert [[row.label for row in table.rows] for table in found] == [["mixup", "none"]] * 2 and found[0].spec["rows"][
+    assert [[row.label for row in table.rows] for table in found] == [["none", "mixup"]] * 2 and found[0].spec["rows"][
         "label"
     ] == "mixing"
 
@@ -630,6 +630,13 @@ def test_what_is_reduced_is_said_of_values_that_the_experiment_has(tmp_path):
         reductions(load_runs(tmp_path))
         == "subset head instead of full; subset.n 5000; steps 800, which the experiment leaves open; epochs 3 instead"
         " of 30"
+    )
+    leave(tmp_path / "test" / "a", differs={"test.n": [50, None]})
+    leave(tmp_path / "test" / "b", differs={"test.n": [None, 50]})
+    assert (
+        reductions(load_runs(tmp_path / "test"))
+        == "tested on 50 examples instead of all (in 1 of 2 runs); tested on all examples instead of 50 (in 1 of 2"
+        " runs)"
     )
 
 

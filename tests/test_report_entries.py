@@ -15,7 +15,7 @@ from mixexp.reporting.markdown import markdown
 from mixexp.reporting.summary import baseline_problem, contrasts
 from mixexp.reporting.tables import build_table
 from mixexp.settings import comparable
-from mixexp.training.reader import load_run, load_runs, planned_places
+from mixexp.training.reader import load_run, load_runs, plans
 
 
 def changed(folder, choices=(), environment=(), **settings):
@@ -120,6 +120,15 @@ def test_a_number_has_one_spelling_in_rows_and_names_and_is_found_in_any(tmp_pat
     ]
 
 
+def test_an_axis_without_a_label_is_called_by_its_setting(tmp_path):
+    described = {**TABLE, "rows": {"key": "subset.n"}, "columns": {"key": "drop_last", "label": None}, "published": {}}
+    for n in (100, 500):
+        changed(leave(tmp_path / str(n), n=n, table=described), drop_last=True)
+    table = build_table(load_runs(tmp_path))
+    assert [table.spec[axis]["label"] for axis in ("rows", "columns")] == ["training images", "drop_last"]
+    assert "\n| training images | true |" in markdown(table)
+
+
 def test_labels_that_a_file_gives_stay_as_they_are(tmp_path):
     columns = {"label": "α", "values": {1.0: {"alpha": 1}, "0.20": {"alpha": 0.2}}}
     run = leave(tmp_path / "a", table={**TABLE, "columns": columns, "published": {}, "baseline": "1"}, mix="mixup")
@@ -151,26 +160,85 @@ def test_words_are_in_the_order_of_the_grid_and_numbers_by_size(planned, tmp_pat
             alpha=alpha,
         )
     if planned:
-        (tmp_path / "sweeps").mkdir()
-        for name, hour, runs in (("first", 11, [9, 8, 7, 6]), ("again", 12, [6, 7, 8, 9])):
-            plan = {"started": f"2026-11-30T{hour}:00:00+0000", "runs": [{"name": str(run)} for run in runs]}
-            (tmp_path / "sweeps" / f"{name}.json").write_text(json.dumps(plan))
+        plan(tmp_path, first=["9", "8", "7", "6"])
     assert labels(build_table(load_runs(tmp_path)))[0] == ["none", "mixup, α = 0.2", "mixup, α = 1", "bc"]
+
+
+def plan(folder, **sweeps):
+    """The plans of some sweeps, as they were started one after another, each with the names of its runs."""
+    (folder / "sweeps").mkdir()
+    for hour, (name, runs) in enumerate(sweeps.items()):
+        content = {"started": f"2026-11-30T{hour:02d}:00:00+0000", "runs": [{"name": run} for run in runs]}
+        (folder / "sweeps" / f"{name}.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("sweeps", "order"),
+    [
+        ({}, ["none", "mixup", "bc", "bc_plus"]),
+        ({"b": ["mixup", "bc"], "a": ["none"], "c": ["bc_plus"]}, ["none", "mixup", "bc", "bc_plus"]),
+        ({"a": ["mixup", "bc", "none"]}, ["mixup", "bc", "none", "bc_plus"]),
+        ({"b": ["none", "mixup", "bc", "bc_plus"], "a": ["bc_plus", "bc"]}, ["none", "mixup", "bc_plus", "bc"]),
+        ({"b": ["bc", "mixup"], "a": ["none", "mixup", "bc", "bc_plus"]}, ["none", "mixup", "bc", "bc_plus"]),
+        ({"b": ["bc", "mixup", "none"], "a": ["bc_plus"]}, ["bc", "mixup", "none", "bc_plus"]),
+        ({"b": ["none", "mixup"], "a": ["mixup", "bc_plus"]}, ["none", "mixup", "bc_plus", "bc"]),
+        ({"b": ["mixup-1"], "a": ["bc"]}, ["none", "bc", "mixup", "bc_plus"]),
+    ],
+    ids=["unplanned", "baseline later", "typed last", "reordered in part", "reordered", "extended", "two", "others"],
+)
+def test_words_are_in_the_order_of_the_newest_grid_that_has_them_beside_each_other(sweeps, order, tmp_path):
+    for place, name in enumerate(["mixup", "bc", "none", "bc_plus"]):
+        changed(leave(tmp_path / name, mix=name), environment={"started": f"2026-11-30T12:00:0{place}+0000"})
+    plan(tmp_path, **sweeps)
+    ranks = value_ranks(load_runs(tmp_path), "mix")
+    assert sorted(ranks, key=ranks.get) == order
+
+
+def test_a_baseline_that_was_swept_later_is_first_and_a_table_that_orders_is_obeyed(tmp_path):
+    described = {**TABLE, "columns": axis_of("sampling"), "published": {}, "baseline": "natural"}
+    for place, sampling in enumerate(("oversample", "undersample", "natural")):
+        folder = leave(tmp_path / sampling, table=described)
+        changed(folder, {"sampling": sampling}, {"started": f"2026-11-30T12:00:0{place}+0000"})
+    runs = load_runs(tmp_path)
+    assert labels(build_table(runs))[1] == ["natural", "oversample", "undersample"]
+    assert labels(build_table(runs, baseline="undersample"))[1] == ["undersample", "oversample", "natural"]
+    for run in runs:
+        run.config["table"] = {**described, "order": {"columns": ["oversample", "natural"]}}
+    assert labels(build_table(runs))[1] == ["oversample", "natural", "undersample"]
+
+
+def test_folders_with_plans_of_their_own_are_in_the_order_of_their_sweeps(tmp_path):
+    for folder, names in (("b", ["bc", "mixup"]), ("a", ["none", "bc_plus"])):
+        for name in names:
+            leave(tmp_path / folder / name, mix=name)
+    plan(tmp_path / "b", first=["bc", "mixup"])
+    plan(tmp_path / "a", second=["none", "bc_plus"])
+    ranks = value_ranks([*load_runs(tmp_path / "a"), *load_runs(tmp_path / "b")], "mix")
+    assert sorted(ranks, key=ranks.get) == ["none", "bc_plus", "bc", "mixup"]
 
 
 def test_a_damaged_plan_has_no_order(tmp_path):
     (tmp_path / "sweeps").mkdir()
     for name, text in (("a", "{"), ("b", '{"runs": 3}'), ("c", '{"runs": [1, {"name": "x"}, {}]}')):
         (tmp_path / "sweeps" / f"{name}.json").write_text(text)
-    assert planned_places(tmp_path)["x"] == 0 and planned_places(tmp_path / "nowhere") == {}
+    assert plans(tmp_path) == [("", ["x"])] and plans(tmp_path / "nowhere") == []
 
 
 def test_layers_are_in_the_order_of_the_network(tmp_path):
-    layers = ["final", "layer10", "random", "layer2", "input", "stem", "[layer1, layer2]"]
+    layers = ["final", "fc", "layer10", "random", "layer2", "input", "stem", "[layer1, layer2]"]
     for place, layer in enumerate(layers):
         changed(leave(tmp_path / str(place), mix="mixup"), {"mix_layer": layer})
     ranks = value_ranks(load_runs(tmp_path), "mix_layer")
-    assert sorted(ranks, key=ranks.get) == ["input", "stem", "layer2", "layer10", "[layer1, layer2]", "final", "random"]
+    assert sorted(ranks, key=ranks.get) == [
+        "input",
+        "stem",
+        "layer2",
+        "layer10",
+        "fc",
+        "[layer1, layer2]",
+        "final",
+        "random",
+    ]
 
 
 def test_numbers_are_before_words_and_nothing_is_last():
@@ -184,14 +252,25 @@ def test_a_method_and_one_other_setting_are_columns_and_rows(tmp_path):
         for n in (1000, 500):
             leave(tmp_path / f"{mix}{n}", mix=mix, n=n, table=None)
     table = build_table(load_runs(tmp_path))
-    assert labels(table) == (["500", "1000"], ["mixup", "none"]) and table.spec["rows"]["label"] == "training images"
+    assert labels(table) == (["500", "1000"], ["none", "mixup"]) and table.spec["rows"]["label"] == "training images"
     assert table.spec["baseline"] == "none"
     (tmp_path / "none500" / "config.yaml").unlink()
     assert labels(build_table([run for run in load_runs(tmp_path) if run.config]))[0] == [
+        "none, n = 1000",
         "mixup, n = 500",
         "mixup, n = 1000",
-        "none, n = 1000",
     ]
+
+
+def test_more_methods_than_columns_have_room_are_rows(tmp_path, monkeypatch):
+    for mix in ("none", "mixup", "bc"):
+        for n in (500, 1000):
+            leave(tmp_path / f"{mix}{n}", mix=mix, n=n, table=None)
+    runs = load_runs(tmp_path)
+    monkeypatch.setattr("mixexp.reporting.entries.MOST_COLUMNS", 3)
+    assert labels(build_table(runs)) == (["500", "1000"], ["none", "bc", "mixup"])
+    monkeypatch.setattr("mixexp.reporting.entries.MOST_COLUMNS", 2)
+    assert len(labels(build_table(runs))[0]) == 6 and labels(build_table(runs))[1] == ["accuracy"]
 
 
 def test_unequal_classes_have_balanced_accuracy_beside_accuracy(tmp_path):
@@ -203,8 +282,8 @@ def test_unequal_classes_have_balanced_accuracy_beside_accuracy(tmp_path):
     assert usual_metric(runs) == "balanced_accuracy"
     table = build_table(runs)
     assert cells_of(markdown(table), "Metrics as labelled") == [
-        ["mixup", "40.00 (1)", "60.00 (1)"],
         ["none", "30.00 (1)", "50.00 (1)"],
+        ["mixup", "40.00 (1)", "60.00 (1)"],
     ]
     assert labels(table)[1] == ["balanced accuracy", "accuracy"]
     for mix in ("none", "mixup"):

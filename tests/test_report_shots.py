@@ -62,6 +62,8 @@ def test_the_limits_are_more_than_100_and_fewer_than_20():
         ([5000] * 9 + [500], "many " * 9 + "few"),
         ([5000] + [500] * 9, "many " + "few " * 9),
         ([600, 500], "many few"),
+        ([9, 8, 8, 7, 6, 5], "many medium medium medium few few"),  # the middle place of 8 is 2 of 6, a third
+        ([9, 8, 7, 6, 6, 5], "many many medium medium medium few"),  # that of 6 is 4 of 6, two thirds
     ],
 )
 def test_thirds_keep_classes_of_one_size_together(counts, groups):

@@ -17,7 +17,7 @@ from mixexp.class_names import NOW, stable, up_to_date
 from mixexp.files import read_yaml
 from mixexp.plan.identity import canonical, run_id
 from mixexp.plan.options import options
-from mixexp.plan.plan import resolve
+from mixexp.plan.resolved import resolve
 from mixexp.settings import CONF
 from mixexp.training.reader import load_runs
 

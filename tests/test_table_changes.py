@@ -19,7 +19,8 @@ from mixexp.reporting import write as write_module
 from mixexp.reporting.commands import report
 from mixexp.settings import CONF
 from mixexp.spec.figures import COMMON
-from mixexp.spec.table import AXIS, KEYS, MEASURE
+from mixexp.spec.swap import swapped
+from mixexp.spec.table import AXIS, DEFAULTS, KEYS, MEASURE
 
 MIXES = {"none": (0.40, 0.41, 0.42), "mixup": (0.47, 0.46, 0.48), "bc": (0.46, 0.44, 0.45)}
 """Mix → its accuracy by seed, to which a number for the size is added."""
@@ -233,7 +234,7 @@ def test_a_row_of_today_that_no_run_has_is_empty_and_runs_in_none_are_named(tmp_
 def test_without_its_table_an_experiment_is_shown_by_the_settings_that_differ(tmp_path, conf, made):
     runs = leave_all(tmp_path / "runs", "mine", TABLE)
     (conf / "experiment" / "mine.yaml").write_text("name: mine\n")
-    assert head_of(made(runs, conf=conf)) == ["training images", "bc", "mixup", "none"]
+    assert head_of(made(runs, conf=conf)) == ["training images", "none", "bc", "mixup"]
 
 
 def test_reproduce_takes_the_file_of_today_and_what_is_typed(tmp_path):
@@ -264,15 +265,17 @@ def sweep(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "head", "rows"),
     [
-        (["--rows", "mix", "--columns", "subset.n"], ["mixing", "100", "500"], ["bc", "mixup", "none"]),
-        (["--columns", "mix"], ["training images", "bc", "mixup", "none"], ["100", "500"]),
-        (["--rows", "subset.n"], ["training images", "bc", "mixup", "none"], ["100", "500"]),
-        (["--rows", "mix", "--where", "subset.n=100"], ["mixing", "accuracy", "95 % interval"], ["bc", "mixup", "none"]),
+        (["--rows", "mix", "--columns", "subset.n"], ["mixing", "100", "500"], ["none", "bc", "mixup"]),
+        (["--columns", "mix"], ["training images", "none", "bc", "mixup"], ["100", "500"]),
+        (["--rows", "subset.n"], ["training images", "none", "bc", "mixup"], ["100", "500"]),
+        (["--rows", "mix", "--where", "subset.n=100"], ["mixing", "accuracy", "95 % interval"], ["none", "bc", "mixup"]),
         (["--rows", "mix", "--order", "mix=none,mixup"], ["mixing", "100", "500"], ["none", "mixup", "bc"]),
         (["--columns", "mix", "--order", "columns=none", "--order", "rows=500"], ["training images", "none", "bc", "mixup"], ["500", "100"]),
-        (["--where", "mix=none,bc", "--where", "subset.n=500.0"], ["mixing", "accuracy", "95 % interval"], ["bc", "none"]),
+        (["--where", "mix=none,bc", "--where", "subset.n=500.0"], ["mixing", "accuracy", "95 % interval"], ["none", "bc"]),
         (["--rows", "seed", "--where", "mix=none", "--where", "subset.n=100"], ["seed", "accuracy"], ["0", "1", "2"]),
-        (["--rows", "mix", "--columns", "subset.n", "--metric", "error"], ["mixing", "100", "500"], ["bc", "mixup", "none"]),
+        (["--swap"], ["mixing", "100", "500"], ["none", "bc", "mixup"]),
+        (["--rows", "mix", "--swap", "--order", "rows=none", "--order", "subset.n=500"], ["training images", "none", "bc", "mixup"], ["500", "100"]),
+        (["--rows", "mix", "--columns", "subset.n", "--metric", "error"], ["mixing", "100", "500"], ["none", "bc", "mixup"]),
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -393,10 +396,10 @@ def test_claims_are_decided_by_all_runs(tmp_path, conf, made):
         (["--columns", "subset.m"], "--columns subset.m: no run has a value of 'subset.m'. Did you mean 'subset.n'?"),
         (["--order", "mix"], "--order mix: it needs a name and values, as in mix=none,mixup"),
         (["--order", "mxi=none", "--rows", "mix"], "--order mxi=none: mxi: it is neither rows nor columns. There are rows, mix, mixing, columns, subset.n, training images. Did you mean 'mixing'?"),
-        (["--order", "mix=non", "--rows", "mix"], "--order mix=non: mix: there is no 'non'. Did you mean 'none'? There are bc, mixup, none."),
+        (["--order", "mix=non", "--rows", "mix"], "--order mix=non: mix: there is no 'non'. Did you mean 'none'? There are none, bc, mixup."),
         (["--where", "mix"], "--where mix: it needs a name and values"),
         (["--where", "mxi=none"], "--where mxi: no run has a value of 'mxi'. Did you mean 'mix'?"),
-        (["--where", "mix=non"], "--where mix=non: no run has this value. There are bc, mixup, none. Did you mean 'none'?"),
+        (["--where", "mix=non"], "--where mix=non: no run has this value. There are none, bc, mixup. Did you mean 'none'?"),
         (["--where", "mix=none", "--where", "mix=bc"], "--where mix=bc: no run has two values of mix, and all conditions have to hold. Runs with one or the other are --where mix=none,bc."),
         (["--where", "mix=none", "--where", "alpha=1"], "--where alpha=1: no run has it together with mix=none. The runs with mix=none have alpha null."),
         (["--title", ""], "--title '': it is empty; a text was expected"),
@@ -492,11 +495,18 @@ SHOWN: dict[str, tuple[Mapping[str, Any], Callable[[str], bool]]] = {
     ),
     "columns": (
         {"columns": {"key": "mix"}, "published": {}},
-        lambda text: head_of(text)[1:] == ["bc", "mixup", "none"],
+        lambda text: head_of(text)[1:] == ["none", "bc", "mixup"],
     ),
     "order": (
         {"order": {"images": [500, 100]}},
         lambda text: [row[0] for row in rows_of(text, "Test accuracy")] == ["500", "100"],
+    ),
+    "swap": (
+        {"swap": True},
+        lambda text: (
+            head_of(text)[:2] == ["mixing", "100"]
+            and rows_of(text, "Test accuracy")[0][:3] == ["none", "43.00 ± 1.00 (3)", "26.79 (+16.21) †"]
+        ),
     ),
     "published": ({"published": {"none": {100: 40}}}, lambda text: "40.00 (+3.00)" in text),
     "baseline": (
@@ -552,6 +562,30 @@ def test_every_key_is_among_these():
         MEASURE
     )  # which test_findings.py tests
     assert set(COMMON) == {"file", "kind"}, "which the figures above have"
+
+
+def test_figures_of_a_swapped_table_show_what_they_showed():
+    figures = [
+        {"file": "a", "kind": "curves"},
+        {"file": "b", "kind": "scores", "by": "rows"},
+        {"file": "c", "kind": "scores"},
+        {"file": "d", "kind": "cost", "by": "rows"},
+        {"file": "e", "kind": "nothing of the sort", "by": "rows"},
+    ]
+    table = {**DEFAULTS, "rows": {"key": "mix"}, "columns": {"key": "seed"}, "figures": figures}
+    table |= {"order": {"rows": [1], "mix": [2]}, "published": {"0": {"none": 1.0, "mixup": 2.0}, "1": {"none": 3.0}}}
+    turned = swapped(table)
+    assert turned["rows"] == {"key": "seed"} and turned["columns"] == {"key": "mix"}
+    assert turned["order"] == {"columns": [1], "mix": [2]}
+    assert turned["published"] == {"none": {"0": 1.0, "1": 3.0}, "mixup": {"0": 2.0}}
+    assert turned["figures"] == [
+        {**figures[0], "by": "rows", "each": "columns"},
+        {**figures[1], "by": "columns"},
+        figures[2],
+        {**figures[3], "by": "columns"},
+        figures[4],
+    ]
+    assert swapped(turned) == {**table, "figures": [{**figures[0], "by": "columns", "each": "rows"}, *figures[1:]]}
 
 
 def test_the_csv_files_have_the_order_of_the_table(sweep, made, tmp_path):

@@ -14,7 +14,9 @@ from test_experiments import composer
 from mixexp.plan.identity import canonical
 from mixexp.plan.loops import loop_of
 from mixexp.plan.options import options
-from mixexp.plan.plan import _claims, _References, _table, plan, resolve
+from mixexp.plan.plan import _claims, _table, plan
+from mixexp.plan.references import References
+from mixexp.plan.resolved import resolve
 from mixexp.settings import CONF
 from mixexp.training.spec import RunConfig
 
@@ -143,7 +145,7 @@ def test_a_single_run_of_any_experiment_may_have_its_table(name):
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cell = composer()([f"experiment={name}"])
         config = canonical(*resolve(cell, [f"experiment={name}"]))
-        assert _table([config], [RunConfig.of(config)], _References(cell).measuring) == []
+        assert _table([config], [RunConfig.of(config)], References(cell).measuring) == []
 
 
 def test_a_narrowed_experiment_keeps_the_table_that_its_other_runs_fill():
@@ -226,7 +228,7 @@ def test_the_claims_of_every_experiment_are_of_what_its_runs_measure():
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             cell = composer()([f"experiment={name}"])
             config = canonical(*resolve(cell, [f"experiment={name}"]))
-            assert _claims(cell, config, [RunConfig.of(config)], _References(cell).measuring) == [], name
+            assert _claims(cell, config, [RunConfig.of(config)], References(cell).measuring) == [], name
 
 
 def test_a_key_of_a_table_that_is_not_there_is_given_to_the_report(tmp_path: Path):

@@ -38,8 +38,9 @@ ENVIRONMENT = {
     "inputs": {"kind": "image"},
 }
 PLAIN = (
-    "small_cnn (6,274 parameters) on the first 300 training images of MNIST, tested on 10,000: SGD (lr 0.1, momentum"
-    " 0.9, weight decay 0.0001), constant rate, batches of 128, 20 epochs (60 steps), seed 0."
+    "small_cnn (6,274 parameters) on the first 300 training images of MNIST, tested on 10,000: cross-entropy loss,"
+    " without augmentation, SGD (lr 0.1, momentum 0.9, weight decay 0.0001), constant rate, batches of"
+    " 128, 20 epochs (60 steps), seed 0."
 )
 
 
@@ -75,10 +76,14 @@ def test_one_run_and_the_first_paragraph_of_the_markdown(tmp_path):
             "on the first 300 training images of MNIST, cut to 5,912 by exponential imbalance (ratio 100; 12 to 5,000 images a class), tested",
         ),
         ({"choices": {"label_noise": "uniform"}, "label_noise": {"_target_": "mixexp.label_noise.Uniform", "rate": 0.2}}, "MNIST, uniform label noise (rate 0.2), tested"),
-        ({"choices": {"mix": "mixup", "mix_layer": "layer1"}, "alpha": 0.2, "mix": {"ratio": {"alpha": 0.2, "fold": False}}}, "10,000: mixup (α 0.2), mixed at layer1, SGD"),
-        ({"choices": {"loss": "focal"}, "loss": {"gamma": 2, "class_weights": "none"}}, "10,000: focal loss (gamma 2), SGD"),
-        ({"choices": {"augment": "standard"}, "augment": {"flip": True, "shift": 4}}, "10,000: standard augmentation (flip, shift 4), SGD"),
-        ({"choices": {"sampling": "oversample"}, "sampling": {"to": "largest"}}, "10,000: oversample sampling (to largest), SGD"),
+        ({"choices": {"mix": "mixup", "mix_layer": "layer1"}, "alpha": 0.2, "mix": {"ratio": {"alpha": 0.2, "fold": False}}}, "10,000: mixup (α 0.2), mixed at layer1, cross-entropy loss, without augmentation, SGD"),
+        ({"choices": {"mix": "mixup", "mix_layer": "input"}, "alpha": 0.2}, "10,000: mixup, mixed at the input, cross-entropy loss, without augmentation, SGD"),
+        ({"choices": {"mix_layer": "input"}}, "10,000: cross-entropy loss, without augmentation, SGD"),
+        ({"choices": {"loss": "focal"}, "loss": {"gamma": 2, "class_weights": "none"}}, "10,000: focal loss (gamma 2), without augmentation, SGD"),
+        ({"choices": {"loss": "kl"}}, "10,000: KL-divergence loss, without augmentation, SGD"),
+        ({"choices": {"augment": "standard"}, "augment": {"flip": True, "shift": 4}}, "10,000: cross-entropy loss, standard augmentation (flip, shift 4), SGD"),
+        ({"choices": {"loss": None, "augment": None}}, "10,000: SGD"),
+        ({"choices": {"sampling": "oversample"}, "sampling": {"to": "largest"}}, "10,000: cross-entropy loss, oversample sampling (to largest), without augmentation, SGD"),
         ({"choices": {"schedule": "cosine"}, "schedule": {"_target_": "mixexp.schedule.Cosine", "warmup_epochs": 5}}, ", cosine schedule after a warm-up of 5 epochs, batches"),
         (
             {"choices": {"schedule": "steps"}, "schedule": {"_target_": "mixexp.schedule.Steps", "milestones": [0.5, 0.75], "milestones_in": "budget", "drop": 0.1}},
@@ -95,7 +100,7 @@ def test_one_run_and_the_first_paragraph_of_the_markdown(tmp_path):
         ({"choices": {"dataset": "csv"}, "dataset": {"_target_": "mixexp.dataset.csv_table.CsvTable", "file": "/home/me/mine.csv"}}, "300 training rows of csv (mine.csv), tested"),
         ({"choices": {"dataset": "sound_folder"}, "dataset": {"_target_": "mixexp.dataset.sounds.SoundFolder", "folder": "barks"}}, "training recordings of sound_folder (barks), tested"),
         ({"choices": {"dataset": "blobs"}, "dataset": {"_target_": "my.Blobs"}, "environment": {"inputs": {"kind": "table"}}}, "training rows of blobs, tested"),
-        ({"environment": {"test_counts": "many", "parameters": -1, "steps": {}, "train_counts": [1, None]}}, "small_cnn on the first 300 training images of MNIST: SGD"),
+        ({"environment": {"test_counts": "many", "parameters": -1, "steps": {}, "train_counts": [1, None]}}, "small_cnn on the first 300 training images of MNIST: cross-entropy loss, without augmentation, SGD"),
     ],
 )  # fmt: skip
 def test_what_is_not_usual_is_said_and_nothing_else(difference, words, tmp_path):
@@ -111,13 +116,13 @@ def test_settings_that_vary_are_given_with_their_values_and_named_as_differing(t
             for seed in (0, 1, 2, 3):
                 ratio = {"ratio": {"alpha": alpha}} if alpha else {}
                 made(
-                    tmp_path / f"{n}{mix}{alpha}{seed}", {"model": model, "mix": mix}, {"parameters": parameters, "steps": n, "train_counts": [n]},
+                    tmp_path / f"{n}{mix}{alpha}{seed}", {"model": model, "mix": mix, "mix_layer": "input" if alpha else None}, {"parameters": parameters, "steps": n, "train_counts": [n]},
                     seed=seed, subset={"_target_": "mixexp.subset.Head", "n": n}, alpha=alpha, mix=ratio,
                 )  # fmt: skip
     text = sentence(tmp_path)
     assert text.startswith(
         "small_cnn or lenet (6,274 to 50,000 parameters) on the first 100, 300 or 500 training images of MNIST, tested"
-        " on 10,000: SGD"
+        " on 10,000: mixing at the input, cross-entropy loss, without augmentation, SGD"
     )
     assert (
         "20 epochs (100 to 500 steps), seeds 0 to 3; the cells of the table differ in " in text and "mixup" not in text
@@ -174,6 +179,42 @@ def test_many_seeds_and_values_are_not_all_listed(tmp_path):
     for seed in range(0, 20, 2):
         made(tmp_path / str(seed), seed=seed, optimizer={**SGD, "lr": (seed + 1) / 100})
     assert "10 seeds; " in sentence(tmp_path) and "(lr 0.01 to 0.19, momentum" in sentence(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [
+        ((0, 1, 2), "seeds 0, 1, 2"),
+        ((1, 2, 3, 4), "seeds 1 to 4"),
+        ((0, 1, 2, 3, 4, 5, 6, 9), "seeds 0, 1, 2, 3, 4, 5, 6, 9"),
+        ((0, 1, 2, 3, 4, 5, 6, 7, 9), "9 seeds"),
+    ],
+)
+def test_seeds_are_listed_up_to_eight_unless_they_follow_one_another(seeds, words, tmp_path):
+    for seed in seeds:
+        made(tmp_path / str(seed), seed=seed)
+    assert sentence(tmp_path).endswith(f"(60 steps), {words}.")
+
+
+@pytest.mark.parametrize(("count", "words"), [(4, "batches of 1, 2, 3 or 4"), (5, "batches of 1 to 5")])
+def test_four_values_are_listed_and_of_five_the_ends(count, words, tmp_path):
+    for size in range(1, count + 1):
+        made(tmp_path / str(size), batch_size=size)
+    assert words in sentence(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (6, "s0, s1, s2, s3, s4 and s5."),
+        (7, "s0, s1, s2, s3, s4, s5 and 1 more setting."),
+        (8, "s0, s1, s2, s3, s4, s5 and 2 more settings."),
+    ],
+)
+def test_six_settings_that_differ_are_named(count, words, tmp_path):
+    for place in range(count + 1):
+        made(tmp_path / str(place), **{f"s{key}": key < place for key in range(count)})
+    assert sentence(tmp_path).endswith(f"; the cells of the table differ in {words}")
 
 
 def test_a_game_names_its_networks_and_nothing_of_a_classification(tmp_path):

@@ -8,7 +8,7 @@ from typing import Any
 
 from mixexp.api.start import folder_of, folders_of, plain_errors
 from mixexp.errors import UserError
-from mixexp.plan.options import config_dirs
+from mixexp.plan.options import code_now, config_dirs
 from mixexp.reporting import changes as changing
 from mixexp.reporting.write import write_report
 from mixexp.settings import CONF
@@ -57,14 +57,15 @@ def report(
     changes = (
         changing.given(table) if isinstance(table, Mapping) else changing.read(None if table is None else Path(table))
     )
-    options = [CONF, *config_dirs(folders_of(config_dir))]
+    own = config_dirs(folders_of(config_dir))
     written = write_report(
         list(places),
         rule,
         baseline,
         None if out is None else Path(out),
-        options=options,
+        options=[CONF, *own],
         changes=changes,
         only=chosen or None,
+        code_now=code_now(own),
     )
     return written[-1]

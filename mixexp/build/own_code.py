@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import importlib
 import importlib.util
 import itertools
 import os
@@ -88,21 +89,31 @@ def source_of(module: ModuleType) -> Source:
     never count. The hash covers the text, comments included. Imports are read from the text: an import by a computed
     name is missed.
     """
-    files = _files(module)
+    return _source(module.__name__, Path(getattr(module, "__file__", None) or ""))
+
+
+def digest_now(name: str) -> str | None:
+    """The hash of a module's source as its files are now, found without importing it; None where it is not found."""
+    importlib.invalidate_caches()  # a file may be newer than what a long process has seen of its folder
+    file = _file_of(name)
+    return None if file is None else _source(name, file).digest
+
+
+def _source(module: str, file: Path) -> Source:
+    files = _files(module, file)
     digest = hashlib.sha256()
     for name, path in sorted(files.items()):
         digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
     return Source(digest.hexdigest()[:16], tuple(files.values()))
 
 
-def _files(module: ModuleType) -> dict[str, Path]:
-    """The files of a module and of its imports, by the modules' names."""
-    file = Path(getattr(module, "__file__", None) or "")
+def _files(module: str, file: Path) -> dict[str, Path]:
+    """The files of a module and of what it imports, by the modules' names."""
     if not file.is_file():  # built in, or from an archive
         return {}
-    depth = module.__name__.count(".") + (file.name == "__init__.py")
+    depth = module.count(".") + (file.name == "__init__.py")
     folders = [file.absolute().parents[depth], *own_folders()]
-    files, waiting = {module.__name__: file}, [*_prefixes(module.__name__), *_imported(module.__name__, file)]
+    files, waiting = {module: file}, [*_prefixes(module), *_imported(module, file)]
     while waiting:
         name = waiting.pop()
         if name not in files and (path := _own_file(name, folders)) is not None:
@@ -135,7 +146,17 @@ def _prefixes(name: str) -> Iterator[str]:
 
 
 def _own_file(name: str, folders: Iterable[Path]) -> Path | None:
-    """The file of a module, found without any import; None where it is in none of the folders, or is installed."""
+    """The file of a module; None where it lies in none of the folders, or is installed there."""
+    path = _file_of(name)
+    own = (
+        path is not None and not _INSTALLED & set(path.parts) and any(path.is_relative_to(folder) for folder in folders)
+    )
+    return path if own else None
+
+
+def _file_of(name: str) -> Path | None:
+    """The Python file of a module, found without importing anything; None where there is none or it is never the
+    user's own."""
     top, *rest = name.split(".")
     if not top or top in _NEVER_OWN:
         return None
@@ -146,13 +167,9 @@ def _own_file(name: str, folders: Iterable[Path]) -> Path | None:
     for part in rest:
         if spec is None or spec.submodule_search_locations is None:
             return None
-        spec = PathFinder.find_spec(f"{spec.name}.{part}", list(spec.submodule_search_locations))
+        # by the bare name: of a package without __init__.py, the dotted one would need its parent to be imported
+        spec = PathFinder.find_spec(part, list(spec.submodule_search_locations))
     if spec is None or spec.origin is None:
         return None
     path = Path(spec.origin).absolute()
-    is_own = (
-        path.suffix == ".py"
-        and not _INSTALLED & set(path.parts)
-        and any(path.is_relative_to(folder) for folder in folders)
-    )
-    return path if is_own else None
+    return path if path.suffix == ".py" else None

@@ -22,7 +22,7 @@ from mixexp.plan.composer import Composed, composed
 from mixexp.plan.hydra_errors import explain, leaked, setting_missing
 from mixexp.plan.options import SEARCHED, config_dirs, options
 from mixexp.plan.overrides import parse, refuse, refuse_several, spelled_out
-from mixexp.plan.plan import resolve
+from mixexp.plan.resolved import resolve
 from mixexp.plan.unknown import NoSuchSetting, NoSuchSettings, missing_key, options_apart
 from mixexp.project import project
 from mixexp.settings import CONF

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,23 @@ def config_dirs(typed: Iterable[Path]) -> list[Path]:
             whose = "the program has" if CONF in other.parents else f"{other.parent.parent} has"
             raise UserError(f"{path}: {whose} an option {option} and would use that one; give yours another name")
     return list(folders.values())
+
+
+def code_now(folders: Sequence[Path]) -> Callable[[str], str | None]:
+    """A function that gives the hash which a module of the user's own has now, by its name; None where it is not found.
+
+    folders: the user's folders of options, beside which modules lie.
+    """
+
+    def digest(module: str) -> str | None:
+        from mixexp.build.own_code import digest_now, extend_path, look_in  # which runs without own code need not pay
+
+        here = project().path
+        look_in(folders, *([] if here is None else [here.parent]))
+        extend_path()
+        return digest_now(module)
+
+    return functools.cache(digest)
 
 
 def known(folders: Sequence[Path], of: Collection[str]) -> dict[str, list[str] | None]:

@@ -2,47 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import functools
-import itertools
-import json
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from mixexp.errors import UserError, closest
 from mixexp.plan.checks import Refused, validate
-from mixexp.plan.coerce import set_texts, settled
-from mixexp.plan.composer import Composed, Composer
-from mixexp.plan.identity import ALIAS, UNCOUNTED, canonical, differences, run_id
+from mixexp.plan.composer import Composed
+from mixexp.plan.identity import ALIAS, canonical, run_id
 from mixexp.plan.loops import loop_of, task
 from mixexp.plan.options import known
-from mixexp.plan.overrides import axes_of, loaded_groups
-from mixexp.plan.space import space_of
-from mixexp.settings import flatten, lookup, under
+from mixexp.plan.references import References
+from mixexp.plan.resolved import resolve
+from mixexp.settings import flatten, lookup
 from mixexp.spec.claims import check_problems, claim_problems, groups_in, measures_in
 from mixexp.spec.experiments import experiment
 from mixexp.spec.figures import KINDS, figure_problem
-from mixexp.spec.grid import as_override, combined, override_of, value_of
 from mixexp.spec.keys import SETTING
 from mixexp.spec.measured import Measured, measures_of, together
 from mixexp.spec.table import AXES, DEFAULTS, table_problems
-from mixexp.training.data import placed
 from mixexp.training.folder import VALIDATION_COLUMNS
 from mixexp.training.sizes import TooLargeLine
 from mixexp.training.spec import RunConfig, RunSpec
-
-MEASURING = ("probe", "gan", "validation", "keep_checkpoint")
-"""Settings that decide the measures of a run."""
 
 
 @dataclass(frozen=True)
@@ -81,39 +64,6 @@ class Plan:
         return [_words(refusal, self.cells) for refusal in self.too_large]
 
 
-def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], bool]:
-    """A cell's configuration as a plain resolved dict with the groups' choices, and whether it refers to alpha.
-
-    words: the cell's overrides, as typed. A text setting keeps the typed characters, though Hydra has read a number.
-    """
-    config = cell.config
-    set_texts(cell, words)
-    # absolute, so that a run uses the same folder wherever it is started
-    if isinstance(config.get("data_dir"), str) and config.data_dir:
-        config.data_dir = str(Path(os.path.expanduser(config.data_dir)).absolute())
-    uses_alpha = _refers(config, ALIAS)
-    settings = settled(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-    # the group can be removed on the command line, which the check reports
-    if "dataset" in settings:
-        settings["dataset"] = placed(settings["dataset"], settings.get("trusted_modules"))
-    return {**settings, "choices": dict(cell.choices)}, uses_alpha
-
-
-def _refers(config: DictConfig, name: str) -> bool:
-    """True if the value of any other setting depends on a root setting, in any spelling of the reference."""
-    raw = json.dumps(OmegaConf.to_container(config, resolve=False))
-    # the usual spelling, or no reference at all
-    if f"${{{name}}}" in raw or not re.search(rf"\$\{{[^}}]*{name}", raw):
-        return f"${{{name}}}" in raw
-    resolved = []
-    # two values, of which at least one differs from the present one
-    for value in (0.25, 0.75):
-        tried = copy.deepcopy(config)
-        tried[name] = value
-        resolved.append({key: held for key, held in OmegaConf.to_container(tried, resolve=True).items() if key != name})
-    return resolved[0] != resolved[1]
-
-
 def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool = True) -> Plan:
     """The runs of a sweep's cells, equal ones collapsed, and all errors of any of them.
 
@@ -134,7 +84,7 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
             (sizes if only_large else reasons).setdefault(error, []).append(" ".join(overrides) or "this run")
         if not errors:
             good.append((canonical(config, uses_alpha), cell, overrides))
-    references = _References(cells[0])
+    references = References(cells[0])
     trainable = [RunConfig.of(config) for config, _ in resolved] if not reasons else []
     of_all = _table([config for config, _ in resolved], trainable, references.measuring)
     of_all += _claims(cells[0], resolved[0][0], trainable, references.measuring)
@@ -150,11 +100,13 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
     for config, cell, overrides in good:
         name = run_id(config)
         if name not in runs:
-            label = " ".join(word for word in overrides if word not in common) or config["name"]
+            typed = RunConfig.of(config)
+            idle = _idle(typed, overrides)
+            telling = [word for word in overrides if word not in common and word.partition("=")[0] not in idle]
+            label = " ".join(telling) or config["name"]
             differs = references.differences(cell, config)
             beside = references.differences(cell, config, edition=True) if cell.edition else None
             family = run_id({**config, "epochs": None, "steps": None})
-            typed = RunConfig.of(config)
             runs[name] = RunSpec(
                 typed, _folder(config) / name, differs, beside, label, task(typed), family, tuple(overrides)
             )
@@ -298,23 +250,27 @@ def other_classes(runs: Sequence[RunSpec]) -> list[str]:
 
 
 def idle_words(run: RunSpec) -> list[str]:
-    """A note for each override of the user that has no effect in a run."""
-    return [f"note: {key} has no effect here, mix={run.config.choices['mix']} does not use it" for key in _idle(run)]
+    """A note for each override of the user that changes nothing in a run."""
+    return [
+        f"note: {key} has no effect here, mix={run.config.choices['mix']} does not use it"
+        for key in _idle(run.config, run.words)
+    ]
 
 
 def idle_axes(runs: Sequence[RunSpec]) -> list[str]:
     """A note for each key of a sweep that has no effect with some mixes, whose cells collapse; mix=none is left out."""
     mixes: dict[str, list[str]] = {}
     for run in runs:
-        for key in _idle(run) if (mix := run.config.choices["mix"]) != "none" else ():
+        for key in _idle(run.config, run.words) if (mix := run.config.choices["mix"]) != "none" else ():
             mixes.setdefault(key, []).append(mix)
     cells = {key: f"the cells with mix={','.join(dict.fromkeys(names))}" for key, names in mixes.items()}
     return [f"note: {key} has no effect in {where}: no use is made of it there" for key, where in cells.items()]
 
 
-def _idle(run: RunSpec) -> list[str]:
-    given = {word.partition("=")[0] for word in run.words}
-    idle = {"alpha": run.config.alpha is None, "mix_layer": run.config.choices["mix_layer"] is None}
+def _idle(config: RunConfig, words: Iterable[str]) -> list[str]:
+    """The keys among some overrides that change nothing in a run."""
+    given = {word.partition("=")[0] for word in words}
+    idle = {"alpha": config.alpha is None, "mix_layer": config.choices["mix_layer"] is None}
     return [key for key in sorted(given) if idle.get(key)]
 
 
@@ -322,98 +278,3 @@ def _words(refusal: Refusal, total: int) -> str:
     if total == 1:
         return refusal.reason
     return f"{refusal.reason}\n    in {len(refusal.cells)} of {total} cells, first: {refusal.cells[0]}"
-
-
-class _References:
-    """A sweep's experiment as its file has it, and its edition, composed once for every cell of their grids.
-
-    cell: one of the sweep's; all have the same experiment and edition.
-    """
-
-    def __init__(self, cell: Composed) -> None:
-        compose = Composer(
-            lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), loaded_groups()
-        )
-        self._reference = functools.cache(lambda *words: canonical(*resolve(compose(words), words)))
-
-        axes = {key: texts for key, texts in axes_of(cell.params, loaded_groups()).items() if key not in UNCOUNTED}
-        inner = {
-            key: texts
-            for key, texts in axes.items()
-            if any(isinstance(block, Mapping) and key.lstrip("+") in block for block in cell.grid)
-        }
-        self._axes = {key: texts for key, texts in axes.items() if key not in inner}
-
-        def grid(edition: bool) -> list[dict[str, tuple[str, Any]]]:
-            cells = cell.edition if edition else combined(cell.grid, inner, set(cell.config))
-            return [{key: (text, value_of(text)) for key, text in values.items()} for values in cells]
-
-        self._grid = functools.cache(grid)
-        self._cell = cell
-
-    def measuring(self) -> list[RunConfig]:
-        """Runs of the experiment and its edition, one for each choice of options and of measures.
-
-        Empty without an experiment.
-        """
-        experiment = self._cell.choices.get("experiment")
-        if experiment is None:
-            return []
-        counts = {key: key in self._cell.choices or under(key.lstrip("+"), MEASURING) for key in self._axes}
-        axes = [[(key, text) for text in texts[: None if counts[key] else 1]] for key, texts in self._axes.items()]
-        own = [[*common, *_texts(cell)] for cell in self._grid(False) for common in itertools.product(*axes)]
-        chosen: dict[tuple[str, ...], list[str]] = {}
-        for cell in [*own, *(map(_texts, self._grid(True)) if self._cell.edition else ())]:
-            words = [override_of(key, text) for key, text in cell]
-            choice = (
-                word
-                for word, (key, _) in zip(words, cell, strict=True)
-                if key in self._cell.choices or under(key, MEASURING)
-            )
-            chosen.setdefault(tuple(choice), words)
-        return [RunConfig.of(self._reference(f"experiment={experiment}", *words)) for words in chosen.values()]
-
-    def differences(self, cell: Composed, config: Mapping[str, Any], edition: bool = False) -> dict[str, list[Any]]:
-        """The departures of a run from its cell of the experiment's grid, or the nearest one.
-
-        Empty without an experiment.
-
-        edition: from a cell of the chosen edition. A setting that the experiment searches for departs where it is
-        outside the space.
-        """
-        experiment = cell.choices.get("experiment")
-        if experiment is None:
-            return {}
-        grid = self._grid(edition)
-        has = {key: lookup(config, key) for values in grid for key in values}
-        nearest = max(
-            grid, default={}, key=lambda values: sum(1 if has[key] in pair else -1 for key, pair in values.items())
-        )
-        texts = [*(() if edition else self._near(config)), *_texts(nearest)]
-        words = [f"experiment={experiment}", *(override_of(key, text) for key, text in texts)]
-        drawn = {key: lookup(config, key) for key in cell.space}
-        words += [
-            f"{key}={as_override(drawn[key])}" for key, held in space_of(cell.space).items() if held.holds(drawn[key])
-        ]
-        departures = differences(config, self._reference(*words))
-        changed = {group for group in departures if group in config["choices"]}
-        if changed:
-            # inside a group with another option, departures from that option's own values count too
-            # an option may lack a setting of the experiment
-            with contextlib.suppress(HydraException, OmegaConfBaseException):
-                beside = differences(
-                    config, self._reference(*words, *(f"{g}={config['choices'][g]}" for g in sorted(changed)))
-                )
-                departures |= {key: pair for key, pair in beside.items() if key.split(".")[0] in changed}
-        return departures
-
-    def _near(self, config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """A run's value of every axis outside the grid; the axis's first value where the run's is not one of them."""
-        for key, texts in self._axes.items():
-            has = lookup(config, key.lstrip("+"))
-            yield key, next((text for text in texts if has in (text, value_of(text))), texts[0])
-
-
-def _texts(cell: Mapping[str, tuple[str, Any]]) -> list[tuple[str, str]]:
-    """A cell's keys and the texts of their values."""
-    return [(key, text) for key, (text, _) in cell.items()]

@@ -80,6 +80,13 @@ class Part:
     docstring: str
     settings: list[Setting]
 
+    @property
+    def about(self) -> list[str]:
+        """The paragraphs on the class itself, or the one reason why it cannot be imported."""
+        if self.made is None:
+            return [self.docstring]
+        return _description(self.docstring, inspect.signature(self.made).parameters)
+
 
 def option_reference(folders: Sequence[Path], group: str, option: str, trusted: Sequence[str] = ()) -> str:
     """The header of an option, its classes and their settings, a line each.
@@ -100,9 +107,7 @@ def option_reference(folders: Sequence[Path], group: str, option: str, trusted: 
     if group == "experiment":
         return "\n\n".join([head, *_of_experiment(_files(folders, group)[option])])
     blocks = (
-        "\n  ".join(
-            [f"{part.place}: {part.target}", one_line(part.docstring.partition("\n")[0]), *_lines(part.settings)]
-        )
+        "\n  ".join([f"{part.place}: {part.target}", *map(one_line, part.about), *_lines(part.settings)])
         for part in parts(folders, group, option, trusted)
     )
     return "\n\n".join([head, *blocks])
@@ -250,6 +255,16 @@ def _merged(files: Mapping[str, Path], option: str, above: tuple[str, ...] = ())
                 for key, setting in _merged(files, name, (*above, option)).items()
             }
     return merged | _written(files[option])
+
+
+def _description(docstring: str, names: Iterable[str]) -> list[str]:
+    """A docstring's paragraphs on the thing itself: the first, and the others that are not elsewhere.
+
+    An argument's meaning stands at its setting, a source in the option's header; errors are left out.
+    """
+    first, *others = re.split(r"\n\n|(?<=\.)\s+(?=Source: |Differs from the paper: |Raises )", docstring)
+    elsewhere = "|".join([*(rf"{re.escape(name)} ?: " for name in names), "Source: ", "Raises ", ".*paper: nothing"])
+    return [first, *(paragraph for paragraph in others if not re.match(elsewhere, paragraph))]
 
 
 def _meanings(docstring: str, names: Iterable[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -29,12 +29,14 @@ class Best:
 def best(table: Table, rule: str | None = None) -> Best:
     """The best cells by a rule: in each compared group, those that no other cell is shown to be better than.
 
-    All pairs of a group are tested as the table's differences are, on the seeds that both have, with Holm's correction
-    over all pairs of the table, since the best is known only afterwards; a pair that is one of the table's differences
-    has their p, so that bold and stars agree. Of settings without an effect, 5 to 8 % of tables have one that is not
-    bold (3 to 9 settings, 3 to 10 seeds, simulated). A cell that shares too few seeds with any other, or has a diverged
-    run, is no candidate. A baseline to which the group's setting does not apply takes part in every group, and is best
-    where it is in all.
+    Bold and the table's comparisons are one family of tests: where these hold every pair of a group's highest mean (or
+    median) with another cell, as with a baseline that is the best or with all pairs, bold has their p, corrected over
+    them. Elsewhere bold has the p of all pairs of the table, corrected by Holm over all of these, since which one is
+    the best is known only afterwards; it can then leave together what a star tells apart, never the other way round. Of
+    tables of 2 to 9 settings and 1 to 5 rows, with 3 to 10 seeds and no effect anywhere, 2 to 5 % have one that is not
+    bold (pytest tests/test_findings.py -k without_an_effect); with Holm over each row's pairs of the best alone, 5 to
+    30 % would. A cell that shares too few seeds with any other, or has a diverged run, is no candidate. A baseline that
+    the group's setting does not apply to takes part in every group, and is best where it is in all.
     """
     key = ("best", rule or table.rule)
     if key not in table.statistics:
@@ -52,34 +54,49 @@ def _best(table: Table, rule: str | None) -> Best:
         )
     groups = compared_groups(table, rule)
     results = [(group, ours, theirs, result) for group in groups for ours, theirs, result in _pairs(table, group)]
-    adjusted = iter(holm([result.p for *_, result in results if result.p is not None]))
-    told = {
+    by_all = iter(holm([result.p for *_, result in results if result.p is not None]))
+    of_pairs = [None if result.p is None else next(by_all) for *_, result in results]
+    asked = {
         (contrast.place, frozenset((contrast.ours, contrast.theirs))): contrast.adjusted
         for contrast in contrasts(table, rule)
     }
+    pairs = [(group.place, frozenset((ours, theirs))) for group, ours, theirs, _ in results]
+    tops = {group.place: _top(table, group, results) for group in groups}
+    own_family = all(pair in asked for pair in pairs if tops[pair[0]] in pair[1])
+    if own_family:
+        of_pairs = [asked.get(pair) for pair in pairs]
     stood: dict[Place, bool] = {}
-    for group, ours, theirs, result in results:
-        by_all = 1.0 if result.p is None else next(adjusted)
-        p = told.get((group.place, frozenset((ours, theirs))), by_all)
+    for (group, ours, theirs, result), p in zip(results, of_pairs, strict=True):
         first, second = group.cells[ours].place, group.cells[theirs].place
         for place in (first, second):
             stood.setdefault(place, True)
         if p is not None and p < 1 - LEVEL:
             stood[second if (result.difference > 0) == _higher(table, group) else first] = False
     most = max((len(cell.scores) for group in groups for cell in group.cells.values()), default=0)
-    return Best(frozenset(place for place, best in stood.items() if best), _legend(table, axis, bool(stood), most))
+    family = "the table's own comparisons" if own_family else "all pairs of the table"
+    bold = frozenset(place for place, best in stood.items() if best)
+    return Best(bold, _legend(table, axis, bool(stood), most, family))
 
 
-def _legend(table: Table, axis: str, told: bool, most: int) -> str:
-    """The meaning of bold, or the reason why nothing is; most: the largest number of seeds in a cell."""
+def _top(table: Table, group: Group, results: Sequence[tuple[Group, str, str, Paired]]) -> str | None:
+    """The cell with the best mean or median among those of a group that are tested; None where none is."""
+    tested = dict.fromkeys(label for tested, *pair, _ in results if tested is group for label in pair)
+    centres = {
+        label: table.statistic.centre([score for _, score in group.cells[label].scores.values()]) for label in tested
+    }
+    choose = max if _higher(table, group) else min
+    return choose(centres, key=centres.__getitem__, default=None)
+
+
+def _legend(table: Table, axis: str, told: bool, most: int, family: str) -> str:
+    """The meaning of bold, or why nothing is; most: the most seeds that a cell has."""
     least, group = table.statistic.least, "column" if axis == "rows" else "row"
     if told:
         diverged = " and cells with diverged runs" * any("diverged" in endings for endings in table.lost.values())
         return (
             f"Bold: the best of each {group}, and all that is not told apart from it: no other is shown to be better"
             f" ({table.statistic.test} on the seeds that both have, p < {1 - LEVEL:.2g} after Holm's correction over"
-            f" all pairs, or over the table's own comparisons). Cells that share fewer than {least} seeds with any"
-            f" other{diverged} take no part."
+            f" {family}). Cells that share fewer than {least} seeds with any other{diverged} take no part."
         )
     why = (
         f"to tell the best of a {group} takes {least} seeds"

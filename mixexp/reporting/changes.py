@@ -21,6 +21,7 @@ from mixexp.spec.experiments import types_table
 from mixexp.spec.figures import KINDS, figure_problem
 from mixexp.spec.keys import SETTING
 from mixexp.spec.measured import Measured, measures_of
+from mixexp.spec.swap import OTHER
 from mixexp.spec.table import AXES, DEFAULTS, of_metric, table_problems
 from mixexp.text import in_shell, listed, resembling, shown
 from mixexp.training.reader import Run
@@ -159,7 +160,11 @@ class Changes:
     def _no_order(self, tables: Sequence[Table]) -> Iterator[str]:
         for name, values in (self.table.get("order") or {}).items():
             said = f"{self.said['order']}: {name}"
-            both = [(axis, table.spec[axis], getattr(table, axis)) for table in tables for axis in AXES]
+            both = [
+                (OTHER[axis] if table.spec["swap"] else axis, table.spec[axis], getattr(table, axis))
+                for table in tables
+                for axis in AXES
+            ]
             axes = [((axis, given.get("key"), given.get("label")), entries) for axis, given, entries in both]
             labels = list(dict.fromkeys(entry.label for names, entries in axes if name in names for entry in entries))
             if not labels:
@@ -209,8 +214,8 @@ def given(table: Mapping[str, Any]) -> Changes:
 def read(file: Path | None, words: Mapping[str, Any] = {}) -> Changes:
     """The changes of a file and of the command line's options; raises UserError with all their errors.
 
-    words: metric, rows, columns, title: a text or None; order, where, figure, note: lists of texts; a missing option
-    changes nothing.
+    words: metric, rows, columns, title: a text or None; swap: true or false; order, where, figure, note: lists of
+    texts; a missing option changes nothing.
     """
     table = {} if file is None else _table_of(file)
     said = {key: f"{file}: table.{key}" for key in table}
@@ -222,6 +227,8 @@ def read(file: Path | None, words: Mapping[str, Any] = {}) -> Changes:
     said |= {key: f"--{key} {words[key]}" for key in typed_keys}
     problems += _empty(words)
     typed_keys = {key: value for key, value in typed_keys.items() if words[key].strip()}
+    if words.get("swap"):
+        typed_keys, said = {**typed_keys, "swap": True}, {**said, "swap": "--swap"}
     problems += [f"--{problem.removeprefix('table.')}" for problem in table_problems(typed_keys).values()]
     order, where, figures = [], [], []
     for flag, parse, parsed in (("order", _values, order), ("where", _values, where), ("figure", _figure, figures)):

@@ -27,9 +27,13 @@ from mixexp.text import listed
 from mixexp.training.reader import everywhere
 
 
-def report(words: list[str], options: Sequence[Path]) -> None:
-    """Write the report of some folders; its tables are printed before its figures are drawn. options: folders of
-    options."""
+def report(
+    words: list[str], options: Sequence[Path], code_now: Callable[[str], str | None] = lambda module: None
+) -> None:
+    """Write the report of some folders; its tables are printed before its figures are drawn.
+
+    options: folders of options. code_now: the hash that a module of the user's own has now, by its name.
+    """
     parser = Parser(prog="mixexp report", description="Tables and plots of the runs in folders.")
     parser.add_argument("directory", nargs="+", type=Path, help="folders of runs; several make one report")
     parser.add_argument("--rule", choices=RULES, help="selection rule of the headline table")
@@ -47,6 +51,7 @@ def report(words: list[str], options: Sequence[Path]) -> None:
     parser.add_argument("--metric", help="what is shown: a column of metrics.csv, error or probe.<file>.<column>")
     parser.add_argument("--rows", metavar="KEY", help="the setting whose values are the rows")
     parser.add_argument("--columns", metavar="KEY", help="the setting whose values are the columns")
+    parser.add_argument("--swap", action="store_true", help="rows as columns and columns as rows")
     parser.add_argument("--title", metavar="TEXT", help="what the table is called")
     for flag, form, words_of_it in (
         ("--order", "KEY=V1,V2,...", "the order of rows or columns; those left out follow"),
@@ -63,7 +68,14 @@ def report(words: list[str], options: Sequence[Path]) -> None:
     gc.disable()  # it would look through ten thousand runs again and again
     try:
         written = write_report(
-            arguments.directory, arguments.rule, arguments.baseline, arguments.out, show_table(), options, changes
+            arguments.directory,
+            arguments.rule,
+            arguments.baseline,
+            arguments.out,
+            show_table(),
+            options,
+            changes,
+            code_now=code_now,
         )
         show("\n".join(map(str, written)))
     finally:

@@ -17,7 +17,6 @@ from mixexp.reporting.markdown import grid, plain
 from mixexp.reporting.runs import (
     BESIDE_SETTINGS,
     METHOD,
-    edited_modules,
     grouped,
     once,
     other_data,
@@ -43,9 +42,10 @@ VERDICTS = ("better", "worse", "within noise", "identical", "equal", "no spread 
 class Change:
     """A setting on both sides: the numbers, one a run, in displayed units, and second − first.
 
-    pairs: the seeds that both sides have; same: those whose runs are the same in every evaluation. unlike: differences
-    between the sides that no setting records; mixed: whether a side itself has such differences. With them, there is no
-    difference to compute, and no mean of a mixed side.
+    pairs: the seeds that both sides have; same: those whose runs are the same in every evaluation. unlike: what differs
+    between the sides, and mixed: what within each, though no setting says it; then there is no difference to find, and
+    no mean of a mixed side. Another version of the user's own code on each side is what one compares, and no such
+    difference.
     """
 
     setting: str
@@ -180,6 +180,7 @@ def document(comparison: Comparison, spec: Mapping[str, Any], rule: str) -> str:
     )
     parts.append(f"{len(comparison.sides[0])} and {len(comparison.sides[1])} runs with a number; {common}.")
     parts += parts_of_test([*comparison.sides[0], *comparison.sides[1]])
+    parts += _other_code(comparison.sides)
     parts += (
         [f"## Settings that differ throughout{_both(comparison.changed, comparison.names)}"]
         if comparison.changed
@@ -205,6 +206,16 @@ def document(comparison: Comparison, spec: Mapping[str, Any], rule: str) -> str:
             )
             parts += [f"## Without a number in {name}", "\n".join(listed)]
     return "\n\n".join(parts) + "\n"
+
+
+def _other_code(sides: Sequence[Sequence[Run]]) -> list[str]:
+    """A remark where the sides were made with different versions of the user's own modules."""
+    versions = [{(name, digest) for run in side for name, digest in own_code(run).items()} for side in sides]
+    on_both = {name for name, _ in versions[0]} & {name for name, _ in versions[1]}
+    edited = sorted({name for name, _ in versions[0] ^ versions[1]} & on_both)
+    return [f"The sides have different versions of {', '.join(edited)}: differences can come from there."] * bool(
+        edited
+    )
 
 
 def _both(values: Mapping[str, tuple[str, str]], names: tuple[str, str]) -> str:
@@ -301,11 +312,9 @@ def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[
     shared = [seeds for seeds in sides[0] if seeds in sides[1]]
     same = sum(_measured(sides[0][seeds]) == _measured(sides[1][seeds]) for seeds in shared)
     within = [unlike(runs) for runs in (first, second)]
-    edited = {
-        "data_contents": any(other_data(ours, theirs) for ours in first for theirs in second),
-        "own_code": bool(edited_modules([*first, *second])),
-    }
-    differing = dict.fromkeys([*within[0], *within[1], *(BESIDE_SETTINGS[fact] for fact in edited if edited[fact])])
+    other_files = any(other_data(ours, theirs) for ours in first for theirs in second)
+    between = [BESIDE_SETTINGS["data_contents"]] * other_files
+    differing = dict.fromkeys([*within[0], *within[1], *between])
     if differing:
         return Change(
             setting, *values, None, len(shared), 0, unlike=tuple(differing), mixed=(bool(within[0]), bool(within[1]))

@@ -5,6 +5,7 @@ They are named and ordered as in a paper.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 from mixexp.reporting.runs import METHOD, uneven, varying
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, lookup
 from mixexp.spec.table import AXES
-from mixexp.training.reader import Run, planned_places
+from mixexp.training.reader import Run, plans
 
 UNSET = "–"
 MOST_COLUMNS = 8
@@ -53,6 +54,10 @@ WITHOUT = {"test.n": "all"}
 """The labels of settings that have a meaning where they are null; for any other, null means that it does not apply."""
 NONE = {"augment": "no augmentation", "imbalance": "no imbalance", "label_noise": "no label noise"}
 """The labels of the option none of a group, in labels of several settings; that of mix stays none."""
+
+
+NO_OPTION = "none"
+"""The option of a group that does nothing, which the others are read against."""
 
 
 def label(value: Any) -> str:
@@ -113,6 +118,11 @@ def described_by_differences(runs: Sequence[Run], given: Mapping[str, Any]) -> d
 def axis_of(key: str) -> dict[str, Any]:
     """The rows or columns of a setting, an entry for each of its values."""
     return {"label": WORDS.get(key, key), "key": key}
+
+
+def with_label(axis: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Rows or columns with a label: of a setting, where none is given, that setting's usual one."""
+    return {**axis, **axis_of(axis["key"])} if axis.get("key") and not axis.get("label") else axis
 
 
 def _crossed(runs: Sequence[Run], keys: Sequence[str]) -> bool:
@@ -207,12 +217,55 @@ def usual_metric(runs: Iterable[Run]) -> str:
     return "accuracy" if "accuracy" in columns or not others else others[0]
 
 
-def value_ranks(runs: Iterable[Run], key: str) -> dict[Any, int]:
-    """The ranks of a setting's values in comparable form: numbers by size, layers by depth, others as in the grid."""
-    values = [comparable(lookup(run.config, key)) for run in by_grid(runs)]
-    first = {value: place for place, value in reversed(list(enumerate(values)))}
-    order = sorted(first, key=lambda value: sort_key(value, key.startswith("mix_layer"), first[value]))
-    return {value: place for place, value in enumerate(order)}
+def value_ranks(runs: Iterable[Run], key: str, baseline: str | None = None) -> dict[Any, int]:
+    """The places of a setting's values, as they are compared: numbers by size, layers from input to output, others as
+    the grids of their sweeps have them.
+
+    Of two grids that have the same values in different orders, the later one counts. A value that no grid has beside
+    others, such as one that was swept alone, comes behind them in the order of its runs, but before all where it is
+    `none` or the baseline: that is what the others are read against.
+    """
+    runs = list(runs)
+    grids, alone = _grids(runs, key)
+    order = list(dict.fromkeys([*functools.reduce(_merged, grids, []), *alone]))
+    first = {comparable(NO_OPTION), comparable(baseline)} - {None}
+    beside_others = {value for grid in grids if len(grid) > 1 for value in grid}
+    order.sort(key=lambda value: value not in first or value in beside_others)
+    places = {value: place for place, value in enumerate(order)}
+    ordered = sorted(order, key=lambda value: sort_key(value, key.startswith("mix_layer"), places[value]))
+    return {value: place for place, value in enumerate(ordered)}
+
+
+def _grids(runs: Sequence[Run], key: str) -> tuple[list[list[Any]], list[Any]]:
+    """The different values of a setting in the order of each sweep's grid, the oldest sweep first; and those of runs
+    that no sweep has planned, as these were started."""
+    values = {run.folder: comparable(lookup(run.config, key)) for run in runs}
+    planned = sorted(
+        (started, [folder / name for name in names])
+        for folder in {run.folder.parent for run in runs}
+        for started, names in plans(folder)
+    )
+    known = {path for _, paths in planned for path in paths}
+    others = sorted(
+        (run for run in runs if run.folder not in known), key=lambda run: str(run.environment.get("started") or "")
+    )
+    return (
+        [list(dict.fromkeys(values[path] for path in paths if path in values)) for _, paths in planned],
+        [values[run.folder] for run in others],
+    )
+
+
+def _merged(earlier: Iterable[Any], later: Sequence[Any]) -> list[Any]:
+    """Both orders in one: that of the later, and what it lacks behind its neighbour in the earlier one."""
+    start, known = object(), set(later)
+    behind: dict[Any, list[Any]] = {start: []}
+    neighbour: Any = start
+    for value in earlier:
+        if value in known:
+            neighbour = value
+        else:
+            behind.setdefault(neighbour, []).append(value)
+    return [*behind[start], *(each for value in later for each in (value, *behind.get(value, ())))]
 
 
 def sort_key(value: Any, layer: bool = False, place: int = 0) -> tuple[int, float, tuple[Any, ...], int]:
@@ -232,16 +285,3 @@ def _depth(layer: str) -> tuple[Any, ...]:
     ends = {"input": -1.0, "stem": 0.0, "final": 2.0, "random": 3.0}
     digits = [float(number) for number in re.findall(r"\d+", layer)]
     return ends.get(layer, 1.0), len(re.findall(r"[A-Za-z]\w*", layer)), *digits, math.inf
-
-
-def by_grid(runs: Iterable[Run]) -> list[Run]:
-    """The runs in the order of the sweeps that planned them, followed by others in the order of their start."""
-    runs = list(runs)
-    places = {folder: planned_places(folder) for folder in {run.folder.parent for run in runs}}
-    return sorted(
-        runs,
-        key=lambda run: (
-            places[run.folder.parent].get(run.folder.name, math.inf),
-            str(run.environment.get("started") or ""),
-        ),
-    )

@@ -118,6 +118,31 @@ def edited_modules(runs: Iterable[Run]) -> dict[str, int]:
     return {name: len(digests) for name, digests in sorted(versions.items()) if len(digests) > 1}
 
 
+def outdated(runs: Iterable[Run], now: Callable[[str], str | None]) -> list[str]:
+    """A remark on each module of the user's own that is another one by now than runs were made with.
+
+    now: the hash that a module has now, by its name; None of one that is not found, of which nothing is said.
+    """
+    versions: dict[str, list[str]] = {}
+    for run in runs:
+        for name, digest in own_code(run).items():
+            versions.setdefault(name, []).append(digest)
+    remarks = []
+    for name, digests in sorted(versions.items()):
+        current = now(name)
+        old = 0 if current is None else sum(digest != current for digest in digests)
+        if old:
+            runs_with_it = (
+                f"{old} of the {len(digests)} runs with it were"
+                if old < len(digests)
+                else f"all {old} runs with it were"
+                if old > 1
+                else "the only run with it was"
+            )
+            remarks.append(f"{name} has changed since {runs_with_it} made; retry=changed makes such runs again.")
+    return remarks
+
+
 def other_data(first: Run, second: Run) -> bool:
     """True for two runs with the same data set that used different contents of its files."""
     contents = [run.environment.get("data_contents") for run in (first, second)]

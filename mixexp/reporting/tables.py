@@ -22,14 +22,19 @@ from mixexp.reporting.entries import (
     label_at,
     sort_key,
     value_ranks,
+    with_label,
     written,
 )
 from mixexp.reporting.runs import BESIDE_SETTINGS, data_contents, edited_modules, parts_of_test, uneven, unlike, varying
 from mixexp.reporting.scoring import scored
 from mixexp.reporting.stats import STATISTICS, Statistic
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, flatten, lookup, under
+from mixexp.spec.swap import swapped
 from mixexp.spec.table import AXES, DEFAULTS, better, scale, table_problems, unit
 from mixexp.training.reader import Run
+
+REDUCED = {"test.n": "tested on {values} examples"}
+"""Settings whose reduction a sentence says, and the words for a value; any other is named by its key."""
 
 
 @dataclass(frozen=True)
@@ -272,8 +277,8 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
     rule and baseline replace those of the description.
     """
     spec, remarks = _complete(runs, title)
+    named = spec["baseline"] = baseline or spec["baseline"]
     rows, columns = (_entries(spec, axis, runs) for axis in ("rows", "columns"))
-    named = baseline or spec["baseline"]
     labels = [entry.label for entry in (*columns, *rows)]
     spec["baseline"] = among(named, labels) if named else _no_mixing(columns) or _no_mixing(rows)
     measures = {entry.label: entry.measure for entry in (*rows, *columns) if entry.measure is not None}
@@ -390,15 +395,16 @@ def _differing(runs: Sequence[Run], record: str) -> str:
             instead = (
                 ""
                 if group in differences and group != key
+                else f" instead of {label_at(key, full)}"
+                if full is not None or key in WITHOUT
                 else ", which the experiment leaves open"
-                if full is None
-                else f" instead of {label(full)}"
             )
-            used.setdefault((key, instead), Counter())[label(value)] += 1
+            used.setdefault((key, instead), Counter())[label_at(key, value)] += 1
     texts = []
     for (key, instead), counts in used.items():
         part = "" if counts.total() == len(runs) else f" (in {counts.total()} of {len(runs)} runs)"
-        texts.append(f"{key} {' or '.join(counts)}{instead}{part}")
+        words = REDUCED.get(key, "{key} {values}").format(key=key, values=" or ".join(counts))
+        texts.append(f"{words}{instead}{part}")
     return "; ".join(texts)
 
 
@@ -428,10 +434,11 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
     spec = {**DEFAULTS, **fallback, **sound, "title": title}
     for axis in AXES:
         key = spec[axis].get("key")
+        spec[axis] = with_label(spec[axis])
         if key and all(lookup(run.config, key) is None for run in described):
             known = [name for run in described for name in flatten(run.config)]
             remarks.append(f"table.{axis}.key is {key!r}, which no run has a value for.{closest(key, known)}")
-    return spec, remarks
+    return swapped(spec) if spec["swap"] else spec, remarks
 
 
 def _entries(spec: Mapping[str, Any], axis: str, runs: list[Run]) -> list[Entry]:
@@ -464,7 +471,7 @@ def _unordered(spec: Mapping[str, Any], axis: str, runs: list[Run]) -> list[Entr
     distinct: dict[Any, Any] = {}
     for value in values:
         distinct.setdefault(comparable(value), value)
-    places = value_ranks([run for run in runs if run.config], key)
+    places = value_ranks([run for run in runs if run.config], key, spec["baseline"])
     of_layers = key.startswith("mix_layer")
     ordered = sorted(distinct, key=lambda value: sort_key(value, of_layers, places.get(value, len(places))))
     return [Entry(label_at(key, distinct[value]), {key: distinct[value]}) for value in ordered]

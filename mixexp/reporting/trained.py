@@ -23,6 +23,10 @@ NAMES = {
     "speech_commands": "Speech Commands",
     "sgd": "SGD",
     "adam": "Adam",
+    "cross_entropy": "cross-entropy",
+    "binary_cross_entropy": "binary cross-entropy",
+    "soft_cross_entropy": "soft cross-entropy",
+    "kl": "KL-divergence",
 }
 """Options and settings whose names in papers differ."""
 ITEMS = {
@@ -37,24 +41,19 @@ ITEMS = {
     "spectrogram": "recordings",
     "table": "rows",
 }
-"""The names of a data set's items, by the module of its class, or else by the kind of its inputs."""
-USUAL = {
-    "label_noise": "none",
-    "sampling": "natural",
-    "augment": "none",
-    "mix": "none",
-    "mix_layer": "input",
-    "loss": "cross_entropy",
-}
-"""Options that are not mentioned."""
+"""What a data set's items are called, by the module of its class, or else by the kind of its inputs."""
+USUAL = {"label_noise": "none", "sampling": "natural", "mix": "none"}
+"""Options that are not worth a word."""
+IN_WORDS = {("augment", "none"): "without augmentation", ("mix_layer", "input"): "mixed at the input"}
+"""Options that a sentence does not call by their names."""
 LOOPS = ("gan",)
 """Groups whose options train networks of their own, without the groups of a classification."""
 METHODS = {
     "mix": "{}",
     "mix_layer": "mixed at {}",
     "loss": "{} loss",
-    "augment": "{} augmentation",
     "sampling": "{} sampling",
+    "augment": "{} augmentation",
 }
 """Groups of the method, and the words for an option."""
 CURVES = {"Constant": "constant rate", "Cosine": "cosine schedule"}
@@ -213,9 +212,17 @@ def _cut_to(values: _Values, items: str) -> str:
 
 
 def _methods(values: _Values) -> list[str]:
-    """The method's options that all runs share, without the usual ones; the others are named as differing."""
-    # a group without an option in some runs, as the layer of runs without a mix, makes no difference
-    texts = [_unusual(values, group, words) for group, words in METHODS.items() if len(values.of(group)) == 1]
+    """The options of the method that all runs have in common, without those that are not worth a word; the others are
+    named as differing."""
+    # a group that a run has no option of, as those without a mix have no layer, makes no difference
+    common = {group: words for group, words in METHODS.items() if len(values.of(group)) == 1}
+    if values.of("mix") == ["none"]:
+        common.pop("mix_layer", None)
+    texts = [
+        IN_WORDS.get((group, values.of(group)[0])) or _unusual(values, group, words) for group, words in common.items()
+    ]
+    if "none" in values.of("mix"):  # some runs are not mixed at all
+        texts = [text.replace("mixed at", "mixing at") for text in texts]
     return [text for text in texts if text]
 
 

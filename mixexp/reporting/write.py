@@ -23,7 +23,7 @@ from mixexp.reporting.csv_files import as_csv, contrast_records, run_records, ti
 from mixexp.reporting.latex import latex, latex_differences
 from mixexp.reporting.markdown import markdown
 from mixexp.reporting.page import Part, Picture, page
-from mixexp.reporting.runs import gather
+from mixexp.reporting.runs import gather, outdated
 from mixexp.reporting.summary import baseline_problem
 from mixexp.reporting.tables import Table, build_tables
 from mixexp.settings import CONF, lookup
@@ -54,16 +54,19 @@ def write_report(
     options: Sequence[Path] | None = None,
     changes: Changes = NOTHING,
     only: Collection[Path] | None = None,
+    code_now: Callable[[str], str | None] = lambda module: None,
 ) -> list[Path]:
     """Write the tables, CSV files, figures and page of all the runs in some folders; returns the paths, the page last.
 
-    Into ``out``, or ``report`` in the folder; for several folders, ``report`` in their common parent. ``rule`` (last,
-    median_last_10, best or best_validation) replaces the table's selection rule, ``baseline`` its baseline. ``wrote``
-    receives each file once it is complete: all tables come before the first figure, which takes longer. ``options``:
-    the folders with the files of experiments, which describe their tables and state their claims; None for the
-    program's. ``changes``: the reader's changes to the tables. ``only``: the folders, resolved, of the runs to take;
-    None for all. Raises UserError for a folder without runs, for an unknown rule, for a baseline that no table has, for
-    changes that no run allows, and for folders in different places without ``out``.
+    Into ``out``, or ``report`` in the folder; for several folders, ``report`` in the one that holds them all.
+    ``rule`` (last, median_last_10, best or best_validation) replaces the rule by which the table compared with selects,
+    ``baseline`` its baseline. ``wrote`` is told of each file once it is whole: all tables come before the first figure,
+    which takes longer. ``options``: the folders with the files of experiments, which describe their tables and state
+    their claims; None for the program's. ``changes``: what the reader has otherwise in the tables. ``only``: the
+    folders, resolved, of the runs to take; None for all. ``code_now``: the hash that a module of the user's own has
+    now, by its name, None where it is not known. Raises UserError for a folder without runs, for an unknown
+    rule, for a baseline that no table has, for changes that no run allows, and for folders in different places without
+    ``out``.
     """
     # an earlier report is next to the folders in `mixexp report outputs/*`
     directories = [
@@ -97,6 +100,7 @@ def write_report(
     if baseline is not None and all(problems):
         raise UserError(problems[0])
     for table in tables:
+        table.remarks.extend(outdated(table.runs, code_now))
         table.remarks.extend([*remarks, *selection, *filter(None, [changes.remark, baseline_problem(table)])])
     names = distinct_names([PAGE, *TABLE_FILES, *(table.spec["title"] for table in tables)])[1 + len(TABLE_FILES) :]
     folders = [home / name if len(tables) > 1 else home for name in names]

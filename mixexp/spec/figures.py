@@ -45,12 +45,13 @@ class FigureKind:
         return {name: option.default for name, option in self.options.items()}
 
 
-_AXIS, _SCALE, _MOST = one_of(*AXES), one_of("linear", "log"), whole(1, MOST_MATRICES)
+AXIS_OF_A_FIGURE = one_of(*AXES)
+_SCALE, _MOST = one_of("linear", "log"), whole(1, MOST_MATRICES)
 _LIMITS = of_type("a list of two numbers", list, among=lambda value: len(value) == 2 and all(map(number, value)))
 _OTHER_FILE = of_type("a mapping with probe, x and y", dict, among={"probe", "x", "y"}.issubset)
-_BY = Key("columns", _AXIS, "the axis whose entries have a line each")
-_EACH = Key("rows", _AXIS, "the axis whose entries have a panel each")
-_PANELS_EACH = Key("columns", _AXIS, "the axis whose entries have a panel each")
+_BY = Key("columns", AXIS_OF_A_FIGURE, "the axis whose entries have a line each")
+_EACH = Key("rows", AXIS_OF_A_FIGURE, "the axis whose entries have a panel each")
+_PANELS_EACH = Key("columns", AXIS_OF_A_FIGURE, "the axis whose entries have a panel each")
 _ONLY = Key(None, LIST, "labels of the panels that are drawn; without it all are")
 _WHERE = Key({}, CONDITIONS, "the rows of the probe's file that count")
 _POINTS = {
@@ -67,7 +68,7 @@ _POINTS = {
 
 _BESIDE = Key(
     None,
-    _AXIS,
+    AXIS_OF_A_FIGURE,
     "the axis whose entries are beside each other, in colours; without it, that of the baseline where there is room",
 )
 _SOME = Key(None, LIST, "labels of the rows and columns that are drawn; without it all are")
@@ -119,8 +120,8 @@ KINDS = {
         "images as the network was given them, with their labels: a row for each cell",
         {
             "probe": Key("mixed_images", PROBE, "where the images are"),
-            "by": Key("columns", _AXIS, "the inner axis"),
-            "each": Key("rows", _AXIS, "the outer axis"),
+            "by": Key("columns", AXIS_OF_A_FIGURE, "the inner axis"),
+            "each": Key("rows", AXIS_OF_A_FIGURE, "the outer axis"),
             "only": Key(None, LIST, "labels of the outer axis that are drawn; without it all are"),
             "count": Key(6, _MOST, "images of a row"),
         },

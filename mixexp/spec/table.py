@@ -48,6 +48,12 @@ KEYS = {
         "the order of rows and columns: rows, columns, or an axis's key or label, to its labels, of which others"
         " follow",
     ),
+    "swap": Key(
+        False,
+        FLAG,
+        "whether rows and columns change places, with their order, published numbers and figures; other keys call them"
+        " as without it",
+    ),
     "published": Key(
         {}, ENTRIES, "the source's numbers in displayed units: a column's label to a mapping of rows' labels to numbers"
     ),
@@ -62,7 +68,12 @@ KEYS = {
 }
 """The keys of a `table:` block."""
 AXIS = {
-    "label": Key("", TEXT, "what the entries are values of, as headings and axes print it"),
+    "label": Key(
+        "",
+        TEXT,
+        "what the entries are values of, as headings and axes print it; without it, the key in words, such as training"
+        " images for subset.n",
+    ),
     "key": Key(
         None,
         SETTING,

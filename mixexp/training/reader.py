@@ -143,13 +143,16 @@ class Run(State):
         return self.settings[key] if key in self.settings else comparable(lookup(self.config, key))
 
 
-def planned_places(folder: Path) -> dict[str, int]:
-    """The order in which a folder's sweeps planned its runs: positions by name; a damaged plan has none."""
-    plans = [read_json_or_nothing(path) for path in sorted((folder / SWEEPS).glob("*.json"))]
-    plans.sort(key=lambda plan: str(plan.get("started") or ""))
-    listed = [plan["runs"] for plan in plans if isinstance(plan.get("runs"), list)]
-    names = dict.fromkeys(str(run.get("name")) for runs in listed for run in runs if isinstance(run, Mapping))
-    return {name: place for place, name in enumerate(names)}
+def plans(folder: Path) -> list[tuple[str, list[str]]]:
+    """The plans of a folder's sweeps, the oldest first: when each was started, and the names of its runs in the order
+    of its grid; a plan that is damaged is left out."""
+    read = [read_json_or_nothing(path) for path in sorted((folder / SWEEPS).glob("*.json"))]
+    listed = [(str(plan.get("started") or ""), plan["runs"]) for plan in read if isinstance(plan.get("runs"), list)]
+    named = [
+        (started, [str(run["name"]) for run in runs if isinstance(run, Mapping) and "name" in run])
+        for started, runs in listed
+    ]
+    return sorted(named, key=lambda plan: plan[0])
 
 
 def load_run(folder: Path) -> Run:
