@@ -9,6 +9,7 @@ import secrets
 import shutil
 import stat
 import sys
+from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mixexp.api.runs import Runs, runs
-from mixexp.errors import Parser, RunsFailed, UserError, closest, show
+from mixexp.errors import RunsFailed, UserError, closest, show
 from mixexp.files import held, parse_yaml, quantity, timestamp
 from mixexp.reporting.runs import grouped
 from mixexp.settings import comparable, lookup
@@ -32,24 +33,11 @@ LONGEST = 120
 RUN_ID = re.compile(r"[0-9a-f]{12}")
 
 
-def runs_command(words: list[str]) -> None:
+def runs_command(arguments: Namespace) -> None:
     """List the runs in folders, or those of them that have some settings; link or remove these where that is asked
     for."""
-    parser = Parser(
-        prog="mixexp runs", description="The runs in folders: which there are, how each ended, and in what they differ."
-    )
-    meaning = "folders of runs, and what a run has to have: mix=mixup, seed=0,1 for any of these, outcome=failed"
-    parser.add_argument("word", nargs="+", metavar="DIR | KEY=VALUE", help=meaning)
-    parser.add_argument(
-        "--links", action="store_true", help="make by-label/SETTINGS in their folder a link to each of the runs"
-    )
-    parser.add_argument(
-        "--remove", action="store_true", help="remove these runs for good, after a question; needs a KEY=VALUE"
-    )
-    parser.add_argument("--yes", action="store_true", help="remove without the question")
-    arguments = parser.parse_intermixed_args(words)
-    conditions = [word for word in arguments.word if re.match(r"[^/=]+=", word)]
-    folders = [Path(word).expanduser() for word in arguments.word if word not in conditions]
+    conditions = [word for word in arguments.dir if re.match(r"[^/=]+=", word)]
+    folders = [Path(word).expanduser() for word in arguments.dir if word not in conditions]
     if not folders:
         raise UserError("runs: name a folder of runs, such as outputs/quickstart")
     if arguments.yes and not arguments.remove:

@@ -120,8 +120,6 @@ def seconds_between(words: Sequence[str]) -> tuple[float | None, list[str]]:
                 text = waiting.pop(0)
         elif word.startswith("--watch="):
             text = word.partition("=")[2]
-        elif word.startswith("-"):
-            raise UserError(f"status: {word}: no such option; there is --watch [SECONDS].{closest(word, ['--watch'])}")
         else:
             rest.append(word)
     if text is not None and not (_NUMBER.fullmatch(text) and 0.1 <= float(text) <= 86400):
