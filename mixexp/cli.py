@@ -1,4 +1,4 @@
-"""The entry point of `mixexp`: sub-commands, and Hydra for everything else. Heavy imports wait until they are needed."""
+"""The entry point of `mixexp`: sub-commands, and Hydra for everything else. Heavy imports wait for their command."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ mixexp -m experiment=NAME    an experiment's whole grid; overrides narrow or cha
 mixexp COMMAND ...           one of the commands below; mixexp COMMAND --help has its arguments and examples
 """
 CLOSING = (
-    "mixexp list settings shows the keys of a run, mixexp list the options of its groups; --config-dir DIR adds options"
-    " of your own, a mixexp.yaml here or above saves typing it (docs/own_code.md). mixexp --help-hydra shows Hydra's own"
+    "mixexp list settings shows the keys of a run, mixexp list the options of its groups; --config-dir DIR adds"
+    " options of your own, a mixexp.yaml here or above saves typing it (docs/own_code.md). mixexp --help-hydra shows Hydra's own"
     " options: --cfg job, shell completion, ..."
 )
 

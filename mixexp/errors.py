@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
+import math
 import re
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mixexp.text import escaped, in_shell, override, resembling, unbroken
 
@@ -64,6 +66,22 @@ def say(message: str, code: int = 2) -> int:
 def show(text: str) -> None:
     """Print to standard output what may come from files: a terminal shows it and does not obey it."""
     print(escaped(text), flush=True)
+
+
+def show_json(schema: str, record: Mapping[str, Any]) -> None:
+    """Print a record as JSON, with the name and the version of its form under "schema": "mixexp.plan/1"."""
+    print(json.dumps(plain_json({"schema": schema, **record}), indent=1, allow_nan=False), flush=True)
+
+
+def plain_json(value: Any) -> Any:
+    """The value in the types of JSON: a number that is not finite is null, and what JSON has no type for is a text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain_json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_json(inner) for inner in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int) else str(value)
 
 
 @functools.cache  # once a process: data are read by the check, by the run and by probes

@@ -17,10 +17,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mixexp.api.runs import Runs, runs
-from mixexp.errors import RunsFailed, UserError, closest, show
+from mixexp.errors import RunsFailed, UserError, closest, show, show_json
 from mixexp.files import held, parse_yaml, quantity, timestamp
 from mixexp.reporting.runs import grouped
-from mixexp.settings import comparable, lookup
+from mixexp.settings import CIRCUMSTANCES, comparable, flatten, lookup
 from mixexp.sweeping.links import link_by_label
 from mixexp.text import in_hydra, listed, one_line, shorten, width
 from mixexp.training.folder import LOCK, headline
@@ -46,10 +46,15 @@ def runs_command(arguments: Namespace) -> None:
         raise UserError(
             f"runs --remove: say which ones, as in {OUTCOME}=failed or mix=mixup; without --remove, they are listed"
         )
+    if arguments.json and (arguments.remove or arguments.links):
+        raise UserError("runs --json: goes without --remove and --links")
     found = runs(*folders)
     if not found:
         raise UserError(nothing_there(folders[0]))
     chosen = {run.folder: run for run in select(found, conditions)}
+    if arguments.json:
+        show_json("mixexp.runs/1", {"found": len(found), "runs": [_record(run) for run in chosen.values()]})
+        return
     for folder, there in grouped(found, lambda run: run.folder.parent).items():
         told = {path: text for path, text in _told(there).items() if path in chosen}
         if not told:
@@ -158,6 +163,21 @@ def _lines(told: Sequence[tuple[Run, str]]) -> list[str]:
         "  ".join(cell + " " * (most - width(cell)) for cell, most in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def _record(run: Run) -> dict[str, Any]:
+    """A run for `mixexp runs --json`."""
+    return {
+        "run_id": run.folder.name,
+        "folder": run.folder,
+        "outcome": _value(run, OUTCOME),
+        "problem": run.problem,
+        "label": run.environment.get("label") or None,
+        "settings": {key: value for key, value in flatten(run.config).items() if key not in CIRCUMSTANCES},
+        "last": dict(run.last),
+        "seconds": run.result.get("seconds") if run.over else None,
+        "started": run.environment.get("started"),
+    }
 
 
 # --- removing ---

@@ -36,7 +36,7 @@ COMMANDS = (
         name="log",
         group="Extend",
         summary="finished runs sent to TensorBoard, MLflow or W&B",
-        description="Send finished runs to a logger: TensorBoard, MLflow, W&B or your own. A second time changes nothing.",
+        description="Send finished runs to a logger: TensorBoard, MLflow, W&B or your own; again changes nothing.",
         positionals=(
             ("DIR", "+", "folders of runs"),
             ("KEY=VALUE", "*", "logger=NAME, which is needed, and settings of the logger"),

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixexp.command.tree import JSON, Command
-from mixexp.errors import UserError, show
-from mixexp.plan.options import config_dirs, describe
+from mixexp.errors import UserError, show, show_json
+from mixexp.plan.options import config_dirs, describe, options
 from mixexp.project import project
 from mixexp.settings import CONF
+
+if TYPE_CHECKING:
+    from mixexp.plan.reference import Part
 
 
 def _list_options(parser: argparse.ArgumentParser) -> None:
@@ -24,26 +28,81 @@ def _list(arguments: argparse.Namespace) -> None:
     asked = [word for word in arguments.words if word not in own]
     if len(asked) > 1:
         raise UserError(f"list takes one group or GROUP=OPTION at most, not {' '.join(asked)}")
-    if asked and (asked[0] == "settings" or "=" in asked[0]):
-        show(_reference(arguments.folders, asked[0], own))
+    word, places = asked[0] if asked else "", [CONF, *config_dirs(arguments.folders)]
+    path = project().path if word in ("", "settings") else None
+    if arguments.json:
+        show_json("mixexp.list/1", {**_record(places, word, own, arguments.folders), "project_file": path})
+        return
+    if word == "settings" or "=" in word:
+        show(_reference(places, word, own, arguments.folders))
     else:
-        print(describe([CONF, *config_dirs(arguments.folders)], asked[0] if asked else None))
-    if asked in ([], ["settings"]) and (path := project().path) is not None:
+        print(describe(places, word or None))
+    if path is not None:
         print(f"{path} holds here.")
 
 
-def _reference(folders: list[Path], word: str, own: list[str]) -> str:
-    """What `list settings` and `list GROUP=OPTION` print; own: the override that names modules of the user's own, if
+def _reference(places: list[Path], word: str, own: list[str], folders: list[Path]) -> str:
+    """The text of `list settings` and `list GROUP=OPTION`; own: the override that names modules of the user's own, if
     any."""
     from mixexp.plan.reference import option_reference, settings_reference
 
-    places = [CONF, *config_dirs(folders)]
     if word == "settings":
         return settings_reference(places)
+    group, _, option = word.partition("=")
+    return option_reference(places, group, option, _trusted(own, folders))
+
+
+def _record(places: list[Path], word: str, own: list[str], folders: list[Path]) -> dict[str, Any]:
+    """What `list --json` prints: groups, or parts with settings."""
+    if word in ("table", "figure", "figures"):
+        from mixexp.spec import reference
+
+        sections = reference.table() if word == "table" else reference.figures()
+        names = ("key", "default", "allowed", "meaning")
+        parts = [
+            {
+                "place": one.name,
+                "class": "",
+                "meaning": one.meaning,
+                "settings": [dict(zip(names, key, strict=True)) for key in one.keys],
+            }
+            for one in sections
+        ]
+        return {"parts": parts}
+    if word == "settings" or "=" in word:
+        from mixexp.plan.reference import Part, default_options, option_parts, root_settings
+
+        if word == "settings":
+            part = Part("", "", "", list(root_settings().values()))
+            return {"parts": [_part_record(part)], "default_options": default_options(places)}
+        group, _, option = word.partition("=")
+        head, parts = option_parts(places, group, option, _trusted(own, folders))
+        return {"group": group, "option": option, "header": head, "parts": list(map(_part_record, parts))}
+    describe(places, word or None)  # which refuses a group that is not there
+    members = options(places)
+    chosen = [word if word in members else word.removesuffix("s")] if word else list(members)
+    return {
+        "groups": {
+            group: [
+                {"option": name, "description": (lines or [""])[0], "header": lines}
+                for name, lines in members[group].items()
+            ]
+            for group in chosen
+        }
+    }
+
+
+def _part_record(part: Part) -> dict[str, Any]:
+    settings = [
+        {"key": one.key, "default": one.value, "allowed": one.allowed, "meaning": one.meaning} for one in part.settings
+    ]
+    return {"place": part.place, "class": part.target, "meaning": part.meaning, "settings": settings}
+
+
+def _trusted(own: list[str], folders: list[Path]) -> list[str]:
     from mixexp.plan.compose import compose
 
-    group, _, option = word.partition("=")
-    return option_reference(places, group, option, compose(own, folders)["trusted_modules"])
+    return compose(own, folders)["trusted_modules"]
 
 
 def _plan_options(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +122,10 @@ def _plan(arguments: argparse.Namespace) -> None:
         if word not in (*names, "-m", "--multirun") and not word.lstrip("+~").startswith(launchers)
     ]
     folders = [f"--config-dir={folder}" for folder in arguments.folders]
-    application(["-m", *folders, *(f"experiment={name}" for name in names), *rest, "hydra/launcher=plan"])
+    if arguments.json:
+        from mixexp.sweeping.launch import plan_as_json
+    with plan_as_json() if arguments.json else contextlib.nullcontext():
+        application(["-m", *folders, *(f"experiment={name}" for name in names), *rest, "hydra/launcher=plan"])
 
 
 def _status_options(parser: argparse.ArgumentParser) -> None:
@@ -88,6 +150,13 @@ def _status(arguments: argparse.Namespace) -> None:
     folders = [Path(word) for word in arguments.dir]
     if not folders:
         raise UserError("status: name the folder of a sweep, such as outputs/quickstart")
+    if arguments.json:
+        if arguments.watch is not None:
+            raise UserError("status --json: goes without --watch")
+        from mixexp.sweeping.records import status_record
+
+        show_json("mixexp.status/1", {"folders": [status_record(folder) for folder in folders]})
+        return
     if arguments.watch is not None:
         watch(folders, arguments.watch)
         return

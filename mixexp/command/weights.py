@@ -88,7 +88,7 @@ COMMANDS = (
         name="predict",
         group="Use weights",
         summary="the classes that a run's network gives to files",
-        description="The classes that a run's network gives to pictures or sounds; the run kept its weights (keep=last).",
+        description="The classes that a run's network gives to pictures or sounds; the run kept its weights.",
         positionals=(("RUN", None, "the folder of a run"), ("FILE", "+", "files, or folders of them")),
         options=_predict_options,
         examples=(

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -23,6 +23,18 @@ from mixexp.training.spec import hints_of_settings
 
 WIDEST = 40
 """Columns of settings whose meanings stand below each other."""
+
+
+class Part(NamedTuple):
+    """Settings that stand together: those of an option's class at a place such as "mix.ratio", or of an experiment.
+
+    target: the class, empty of an experiment; meaning: its docstring's first line, or the experiment's options.
+    """
+
+    place: str
+    target: str
+    meaning: str
+    settings: list[Setting]
 
 
 @dataclass(frozen=True)
@@ -41,12 +53,16 @@ class Setting:
 def settings_reference(folders: Sequence[Path]) -> str:
     """Every setting of a run outside the groups, a line each, and the options that a run has by default; folders: of
     options."""
-    chosen = [f"{group}={option}" for group, option in _chosen(CONF / "config.yaml") if group in options(folders)]
     closing = [
-        f"Options by default: {' '.join(chosen)}",
+        f"Options by default: {' '.join(f'{group}={option}' for group, option in default_options(folders).items())}",
         "mixexp list shows the others, mixexp list GROUP=OPTION the settings of one.",
     ]
     return "\n".join([*_lines(root_settings().values()), "", *closing])
+
+
+def default_options(folders: Sequence[Path]) -> dict[str, str]:
+    """The option that a run has by default, by its group."""
+    return {group: option for group, option in _chosen(CONF / "config.yaml") if group in options(folders)}
 
 
 @functools.cache
@@ -68,7 +84,22 @@ def root_settings() -> Mapping[str, Setting]:
 
 
 def option_reference(folders: Sequence[Path], group: str, option: str, trusted: Sequence[str] = ()) -> str:
-    """What an option is, the classes that it is made of, and their settings, a line each.
+    """What an option is, the classes that it is made of, and their settings, a line each; arguments as of
+    `option_parts`."""
+    head, parts = option_parts(folders, group, option, trusted)
+    texts = ["\n  ".join([f"{group}={option}", *head])]
+    for part in parts:
+        if part.target:
+            texts.append("\n  ".join([f"{part.place}: {part.target}", part.meaning, *_lines(part.settings)]))
+        else:
+            texts += [*filter(None, [part.meaning]), "\n".join(_lines(part.settings))]
+    return "\n\n".join(texts)
+
+
+def option_parts(
+    folders: Sequence[Path], group: str, option: str, trusted: Sequence[str] = ()
+) -> tuple[list[str], list[Part]]:
+    """The header of an option's file, and the classes that it is made of with their settings.
 
     folders: of options; trusted: modules of the user's own that a `_target_` may name. Raises UserError where there is
     no such option.
@@ -83,34 +114,31 @@ def option_reference(folders: Sequence[Path], group: str, option: str, trusted: 
         )
         raise UserError(f"list {group}={option}: no such {missing}.{closest(f'{group}={option}', there)}")
     files = {path.stem: path for folder in folders for path in sorted(folder.glob(f"{group}/*.yaml"))}
-    head = "\n  ".join([f"{group}={option}", *groups[group][option]])
+    head = groups[group][option]
     if group == "experiment":
-        return "\n\n".join([head, *_of_experiment(files[option])])
+        return head, [_of_experiment(files[option])]
     found = _merged(files, option)
     targets = {
         key.removesuffix("_target_"): setting.value for key, setting in found.items() if _last(key) == "_target_"
     }
-    return "\n\n".join([head, *(_of_class(group, place, targets, found, trusted) for place in targets)])
+    return head, [_of_class(group, place, targets, found, trusted) for place in targets]
 
 
-def _of_experiment(path: Path) -> Iterator[str]:
+def _of_experiment(path: Path) -> Part:
     """The options and the settings that an experiment has in place of the defaults; its grid is what `plan` shows."""
-    if chosen := " ".join(f"{group}={option}" for group, option in _chosen(path)):
-        yield f"Options: {chosen}"
+    chosen = " ".join(f"{group}={option}" for group, option in _chosen(path))
     root = root_settings()
     own = {key: setting for key, setting in _written(path).items() if not under(key, ("hydra", *DESCRIPTIONS))}
     known = {key: root.get(key, setting) for key, setting in own.items()}
-    yield "\n".join(
-        _lines(
-            Setting(key, own[key].value, own[key].meaning or there.meaning, there.allowed)
-            for key, there in known.items()
-        )
-    )
+    rows = [
+        Setting(key, own[key].value, own[key].meaning or there.meaning, there.allowed) for key, there in known.items()
+    ]
+    return Part("", "", f"Options: {chosen}" if chosen else "", rows)
 
 
 def _of_class(
     group: str, place: str, targets: Mapping[str, str], found: Mapping[str, Setting], trusted: Sequence[str]
-) -> str:
+) -> Part:
     """The class at a place of an option and its settings, those of the file first, then those that the signature alone
     has.
 
@@ -147,7 +175,7 @@ def _of_class(
         if name in hints and name not in elsewhere and not several:
             value = "???" if parameter.default is parameter.empty else in_hydra(parameter.default)
             rows.append(Setting(f"{path}{name}", value, meanings.get(name, ""), allowed(hints[name])))
-    return "\n  ".join([f"{path.rstrip('.')}: {targets[place]}", one_line(said), *_lines(rows)])
+    return Part(path.rstrip("."), targets[place], one_line(said), rows)
 
 
 def _lines(settings: Iterable[Setting]) -> list[str]:

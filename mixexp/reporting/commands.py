@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import sys
 from argparse import Namespace
@@ -11,14 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mixexp.errors import UserError, closest, show
+from mixexp.errors import UserError, closest, show, show_json
 from mixexp.project import outputs
 from mixexp.reporting import claim_sheets, claim_text
 from mixexp.reporting import compare as comparison
 from mixexp.reporting import leaderboard as board
 from mixexp.reporting.changes import read
 from mixexp.reporting.claims import decide, family, only, problems_of
-from mixexp.reporting.csv_files import as_csv
+from mixexp.reporting.csv_files import as_csv, table_record
+from mixexp.reporting.tables import Table
 from mixexp.reporting.write import write_files, write_report
 from mixexp.spec.claims import groups_in
 from mixexp.spec.experiments import Experiment, experiments, places
@@ -33,16 +33,22 @@ def report(arguments: Namespace, options: Sequence[Path]) -> None:
     changes = read(arguments.table, vars(arguments))
     gc.disable()  # it would look through ten thousand runs again and again
     try:
+        tables: list[tuple[Table, Path]] = []
         written = write_report(
             [Path(name) for name in arguments.dir],
             arguments.rule,
             arguments.baseline,
             arguments.out,
-            show_table(),
+            (lambda path: None) if arguments.json else show_table(),
             options,
             changes,
+            made=lambda table, folder: tables.append((table, folder)),
         )
-        show("\n".join(map(str, written)))
+        if arguments.json:
+            shown = [table_record(table, folder) for table, folder in tables]
+            show_json("mixexp.report/1", {"tables": shown, "files": written})
+        else:
+            show("\n".join(map(str, written)))
     finally:
         gc.enable()
 
@@ -54,12 +60,16 @@ def compare(arguments: Namespace) -> None:
     spec = of_metric(arguments.metric or comparison.metric_of([*sides[0], *sides[1]]))
     differences = comparison.compare(names, sides, spec, arguments.rule)
     text = comparison.document(differences, spec, arguments.rule)
-    show(text)
+    records = comparison.records(differences, spec, arguments.rule)
+    written = []
+    if not arguments.json:
+        show(text)
     if arguments.out:
-        written = write_files(
-            arguments.out,
-            {"compare.md": text, "compare.csv": as_csv(comparison.records(differences, spec, arguments.rule))},
-        )
+        written = write_files(arguments.out, {"compare.md": text, "compare.csv": as_csv(records)})
+    if arguments.json:
+        about = comparison.about(differences)
+        show_json("mixexp.compare/1", {**about, "changes": records, "files": written})
+    elif written:
         show("\n".join(map(str, written)))
 
 
@@ -74,11 +84,24 @@ def leaderboard(arguments: Namespace) -> None:
         raise UserError(f"leaderboard: there is no run in {', '.join(map(str, folders))}")
     rows = board.leaderboard(runs, arguments.metric, arguments.rule)
     ranked = {run.folder for row in rows for run in row.runs}
-    text = board.document(rows, arguments.metric, arguments.rule, [run for run in runs if run.folder not in ranked])
-    show(text)
+    lost = [run for run in runs if run.folder not in ranked]
+    text, records = (
+        board.document(rows, arguments.metric, arguments.rule, lost),
+        board.records(rows, arguments.metric, arguments.rule),
+    )
+    written = []
+    if not arguments.json:
+        show(text)
     if arguments.out:
-        records = as_csv(board.records(rows, arguments.metric, arguments.rule))
-        show("\n".join(map(str, write_files(arguments.out, {"leaderboard.md": text, "leaderboard.csv": records}))))
+        written = write_files(arguments.out, {"leaderboard.md": text, "leaderboard.csv": as_csv(records)})
+    if arguments.json:
+        not_ranked = board.not_ranked(lost, arguments.metric)
+        methods = [
+            {**record, "folders": [run.folder for run in row.runs]} for record, row in zip(records, rows, strict=True)
+        ]
+        show_json("mixexp.leaderboard/1", {"methods": methods, "not_ranked": not_ranked, "files": written})
+    elif written:
+        show("\n".join(map(str, written)))
 
 
 def claims(arguments: Namespace, folders: Sequence[Path], known: Callable[[set[str]], Mapping[str, Any]]) -> None:
@@ -99,9 +122,7 @@ def claims(arguments: Namespace, folders: Sequence[Path], known: Callable[[set[s
         decided = only(decided, asked)
     if arguments.json:
         claimed, checked = claim_sheets.records(decided), claim_sheets.check_records(decided.checks)
-        show(
-            json.dumps({"claims": claimed, "checks": checked, "left_out": decided.left_out}, indent=1, allow_nan=False)
-        )
+        show_json("mixexp.claims/1", {"claims": claimed, "checks": checked, "left_out": decided.left_out})
     else:
         show(claim_text.as_text(decided, asked))
 

@@ -54,6 +54,7 @@ def write_report(
     options: Sequence[Path] | None = None,
     changes: Changes = NOTHING,
     only: Collection[Path] | None = None,
+    made: Callable[[Table, Path], None] = lambda table, folder: None,
 ) -> list[Path]:
     """Write the tables, the CSV files, the figures and the page of all the runs in some folders; the paths, tables
     first, the page last.
@@ -63,7 +64,7 @@ def write_report(
     ``baseline`` its baseline. ``wrote`` is told of each file once it is whole: all tables come before the first figure,
     which takes longer. ``options``: the folders with the files of experiments, which describe their tables and state
     their claims; None for the program's. ``changes``: what the reader has otherwise in the tables. ``only``: the
-    folders, resolved, of the runs to take; None for all. Raises UserError for a folder without runs, for an unknown
+    folders, resolved, of the runs to take; None for all. ``made`` is told of each table and its folder. Raises UserError for a folder without runs, for an unknown
     rule, for a baseline that no table has, for changes that no run allows, and for folders in different places without
     ``out``.
     """
@@ -123,6 +124,7 @@ def write_report(
             pictures, problems = _figures(table, folder)
             tell(_with_figures(table, folder, decided, pictures, problems))
             parts.append(Part(table, _name(table), files, pictures, problems, decided))
+            made(table, folder)
         tell([_write(home / PAGE, page(home, name_of_all, directories, parts, changes.notes))])
     return list(written)
 

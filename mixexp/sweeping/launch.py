@@ -16,7 +16,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import OmegaConf
 
-from mixexp.errors import RunsFailed, UserError, show
+from mixexp.errors import RunsFailed, UserError, show, show_json
 from mixexp.plan.changes import stale, to_remake
 from mixexp.plan.composer import Composed
 from mixexp.plan.loops import loop_of
@@ -27,6 +27,7 @@ from mixexp.sweeping.estimate import GUESS, DurationModel, evaluation_remark, gu
 from mixexp.sweeping.links import link_by_label
 from mixexp.sweeping.one import earlier_end, failures_of, print_notes
 from mixexp.sweeping.pool import Outcomes, run_all, slots_for
+from mixexp.sweeping.records import folder_record
 from mixexp.sweeping.status import PlannedRun, RunStatus, State, at_work, describe, keep_plan, plan_name, scan
 from mixexp.text import in_shell
 from mixexp.training.reader import load_state
@@ -38,7 +39,18 @@ AT_HOME = ("BasicLauncher", "JoblibLauncher")
 Train = Callable[[Plan, Sequence[RunSpec], Outcomes], str | None]
 """Trains a sweep's waiting runs and enters their outcomes; the reason why it stopped before the last, or None."""
 
+_AS_JSON = contextvars.ContextVar("as_json", default=False)
 _REPORT_FOLLOWS = contextvars.ContextVar("report_follows", default=False)
+
+
+@contextlib.contextmanager
+def plan_as_json() -> Iterator[None]:
+    """Inside, a plan is printed as JSON: Hydra, which calls `show_plan`, passes no argument of ours on."""
+    token = _AS_JSON.set(True)
+    try:
+        yield
+    finally:
+        _AS_JSON.reset(token)
 
 
 @contextlib.contextmanager
@@ -98,20 +110,25 @@ def launch_with(launcher: Launcher, cells: Sequence[Composed], words: Sequence[S
 def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None:
     """Print what a sweep would do, without starting any run; raises UserError for cells that it would refuse."""
     sweep = plan(cells, words)
-    if sweep.runs:
-        print("".join(f"{line}\n" for line in [*idle_axes(sweep.runs), *stale(sweep.runs)]), end="")
-        again = {folder.name for folder in to_remake(sweep.runs)}
-        runs = [
-            RunStatus(status.run, State.CHANGED, "made again") if status.run.name in again else status
-            for status in scan(sweep.folder, _planned(sweep))
-        ]
-        to_do = [run for run, status in zip(sweep.runs, runs, strict=True) if status.state.to_do]
-        durations = _durations(sweep.folder, to_do)
+    again = {folder.name for folder in to_remake(sweep.runs)}
+    runs = [
+        RunStatus(status.run, State.CHANGED, "made again") if status.run.name in again else status
+        for status in scan(sweep.folder, _planned(sweep))
+    ]
+    to_do = [run for run, status in zip(sweep.runs, runs, strict=True) if status.state.to_do]
+    durations = _durations(sweep.folder, to_do)
+    notes = [*idle_axes(sweep.runs), *stale(sweep.runs)] if sweep.runs else []
+    rule = (sweep.runs[0].config.table or {}).get("rule", "") if sweep.runs else ""
+    evaluation = evaluation_remark((loop_of(run.config).work(run.config) for run in to_do), rule)
+    remarks = [*[GUESS] * bool(to_do and durations.guessed), *filter(None, [evaluation])]
+    if _AS_JSON.get():
+        about = folder_record(sweep.folder, runs, durations, _slots(sweep) if runs else 1)
+        cells_of_plan = {"cells": sweep.cells, "refused": len(sweep.refusals), "left_out": sweep.left_out()}
+        show_json("mixexp.plan/1", {**about, **cells_of_plan, "notes": notes, "remarks": remarks})
+    elif runs:
+        print("".join(f"{line}\n" for line in notes), end="")
         show(describe(sweep.folder, runs, _slots(sweep), None if sweep.refusals else sweep.remaining, durations))
-        if to_do and durations.guessed:
-            show(GUESS)
-        rule = (sweep.runs[0].config.table or {}).get("rule", "")
-        if remark := evaluation_remark((loop_of(run.config).work(run.config) for run in to_do), rule):
+        for remark in remarks:
             show(remark)
     sweep.check()
     if sweep.too_large:

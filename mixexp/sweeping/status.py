@@ -200,14 +200,18 @@ def describe(
 
 def totals(folder: Path, runs: Sequence[RunStatus], durations: DurationModel, slots: int) -> str:
     """One line: the folder, how many runs are in which state, and how long the rest will take."""
-    to_do = [(status.run.task, 1 - status.fraction) for status in runs if status.state.to_do]
-    seconds = durations.total(to_do, slots)
+    to_do, seconds = any(status.state.to_do for status in runs), seconds_left(runs, durations, slots)
     left = (
         "; no finished run to judge the time by"
         if seconds is None
         else f"; about {durations.words(seconds)} left with {slots} at once"
     )
     return f"{folder}: {len(runs)} run{'s' * (len(runs) != 1)}: {counts(runs)}{left if to_do else ''}"
+
+
+def seconds_left(runs: Iterable[RunStatus], durations: DurationModel, slots: int) -> float | None:
+    """The time that the rest of some runs will take, None where nothing is known of it."""
+    return durations.total([(status.run.task, 1 - status.fraction) for status in runs if status.state.to_do], slots)
 
 
 def counts(runs: Iterable[RunStatus]) -> str:
@@ -217,13 +221,19 @@ def counts(runs: Iterable[RunStatus]) -> str:
 
 
 def status(folder: Path) -> str:
-    """What `mixexp status` says of a folder: the runs its sweeps planned and those in it besides; raises UserError
+    """The text of `mixexp status` on a folder: the runs its sweeps planned and those in it besides; raises UserError
     without any."""
+    plans, runs = look(folder)
+    return "\n".join([describe(folder, runs, plans.slots), *plans.remarks(folder, runs)])
+
+
+def look(folder: Path) -> tuple[Plans, list[RunStatus]]:
+    """A folder's plans that count, and the state of its runs; raises UserError where it has none."""
     plans = read_plans(folder)
     runs = known_runs(folder, plans) if folder.is_dir() else []
     if not runs:
         raise UserError(nothing_there(folder))
-    return "\n".join([describe(folder, scan(folder, runs), plans.slots), *plans.remarks({run.name for run in runs})])
+    return plans, scan(folder, runs)
 
 
 def known_runs(folder: Path, plans: Plans) -> list[PlannedRun]:
@@ -258,17 +268,35 @@ class Plans:
     """What a folder's sweeps planned that still counts: that of sweeps at work, and of the last one.
 
     working: whether a process is at work on any of them. queued: the runs whose jobs may wait in a queue, with its
-    launcher's name. abandoned: the sweeps that have ended and do not count.
+    launcher's name. command: of the last sweep, where no other counts. abandoned: the sweeps that have ended and do
+    not count.
     """
 
     runs: Mapping[str, PlannedRun]
     slots: int = 1
     working: bool = False
     queued: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
     abandoned: Sequence[Sweep] = ()
 
-    def remarks(self, runs: Container[str]) -> list[str]:
-        """A line on the runs planned earlier that are not among these, and one on a queue."""
+    def over(self, runs: Iterable[RunStatus]) -> bool:
+        """Whether no process works on any of these runs, and none waits in a queue."""
+        return not self.working and not any(
+            status.state is State.RUNNING or (status.state.to_do and status.run.name in self.queued) for status in runs
+        )
+
+    def remarks(self, folder: Path, runs: Sequence[RunStatus]) -> list[str]:
+        """A line on the runs that no process works on, one on those planned earlier that are not among these, and one
+        on a queue."""
+        idle = sum(status.state.to_do for status in runs) if self.over(runs) else 0
+        lines = []
+        if idle:
+            them = "it" if idle == 1 else "them"
+            again = f"this goes on with {them}: {self.command}" if self.command else f"its command goes on with {them}"
+            lines.append(f"{folder}: abandoned: no process works on the {idle} run{'s' * (idle != 1)} left; {again}")
+        return [*lines, *self._earlier({status.run.name for status in runs})]
+
+    def _earlier(self, runs: Container[str]) -> list[str]:
         left = [(sweep, [name for name in sweep.runs if name not in runs]) for sweep in self.abandoned]
         left = [(sweep, names) for sweep, names in left if names]
         lines = []
@@ -323,7 +351,9 @@ def read_plans(folder: Path) -> Plans:
         )  # what it has planned again is its own
     queued = {name: queue for name, queue in queues.items() if queue}
     slots = max((sweep.slots for sweep in counting), default=0)
-    return Plans(runs, max(slots, 1), bool(live), queued, [sweep for sweep in sweeps if sweep not in counting])
+    command = counting[0].command if len(counting) == 1 else ""
+    abandoned = [sweep for sweep in sweeps if sweep not in counting]
+    return Plans(runs, max(slots, 1), bool(live), queued, command, abandoned)
 
 
 def _last_sign(folder: Path, sweep: Sweep) -> float:

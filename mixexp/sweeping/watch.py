@@ -79,11 +79,8 @@ class Watched:
 
     @property
     def is_over(self) -> bool:
-        """Whether nobody works on any of its runs, and something has been there."""
-        queued = any(status.run.name in self.plans.queued and status.state.to_do for status in self.runs)
-        return bool(self.runs) and not (
-            self.plans.working or queued or any(status.state is State.RUNNING for status in self.runs)
-        )
+        """Whether there are runs, and no process works on any of them or will."""
+        return bool(self.runs) and self.plans.over(self.runs)
 
     def total(self) -> str:
         """One line on all of its runs."""
@@ -95,16 +92,6 @@ class Watched:
             if path.is_dir() and path != self.folder.absolute()
         ]
         return f"{self.folder}: no run yet, waiting for one.{closest(self.folder.name, beside)}"
-
-    def remarks(self) -> list[str]:
-        """What is left undone in the folder, where nobody works any more."""
-        left = sum(status.state.to_do for status in self.runs)
-        them = "it" if left == 1 else "them"
-        idle = [
-            f"{self.folder}: nobody works on the {left} run{'s' * (left != 1)} left; the command of the sweep goes on"
-            f" with {them}"
-        ]
-        return idle * bool(left) + self.plans.remarks({status.run.name for status in self.runs})
 
 
 def seconds_between(words: Sequence[str]) -> tuple[float | None, list[str]]:
@@ -149,7 +136,7 @@ def watch(folders: Sequence[Path], seconds: float) -> None:
                 if all(folder.is_over for folder in watched):
                     break
                 sleep(seconds)
-        for line in (line for folder in watched for line in folder.remarks()):
+        for line in (line for one in watched for line in one.plans.remarks(one.folder, one.runs)):
             print(printable(line), flush=True)
 
 
