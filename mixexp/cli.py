@@ -22,7 +22,7 @@ USAGE = """\
 mixexp [KEY=VALUE ...]       one run, e.g. mixexp dataset=mnist model=mnist_cnn mix=mixup alpha=0.2
 mixexp -m [KEY=VALUE ...]    a sweep, e.g. mixexp -m mix=none,mixup seed=0,1,2
 mixexp -m experiment=NAME    an experiment's whole grid; overrides narrow or change it
-mixexp COMMAND ...           one of the commands below; mixexp COMMAND --help has its arguments and examples
+mixexp COMMAND ...           a command below; mixexp COMMAND --help shows its arguments and examples
 """
 CLOSING = (
     "mixexp list settings shows the keys of a run, mixexp list the options of its groups; --config-dir DIR adds"

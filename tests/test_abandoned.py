@@ -149,7 +149,7 @@ def test_two_processes_at_one_plan_are_both_waited_for(tmp_path, watched):
             process.wait()
 
         watched(tmp_path, lambda: end(first), lambda: end(second))
-    assert status(tmp_path).splitlines()[-2].endswith("1 run: 1 missing; no finished run to judge the time by")
+    assert status(tmp_path).splitlines()[-3].endswith("1 run: 1 missing; no finished run to judge the time by")
 
 
 def test_a_sweep_that_tries_failed_runs_again_and_a_search_between_two_trials_are_waited_for(tmp_path, watched):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mixexp.command.tree import Command, names_and_overrides
 from mixexp.command.weights import check_settable
-from mixexp.errors import UserError, show
+from mixexp.errors import UserError, closest, show
 from mixexp.plan.options import config_dirs, options
 from mixexp.settings import CONF
 
@@ -31,7 +31,50 @@ def _log(arguments: argparse.Namespace) -> None:
         show(line)
 
 
+KINDS = ("mix", "loss", "model", "dataset", "experiment")
+"""The kinds of extensions that `mixexp new` writes."""
+
+
+def _new_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dir",
+        metavar="FOLDER",
+        help="a folder of your own options (default: the first of mixexp.yaml, else the checkout)",
+    )
+
+
+def _new(arguments: argparse.Namespace) -> None:
+    if arguments.kind not in KINDS:
+        raise UserError(
+            f"new {arguments.kind}: no such kind.{closest(arguments.kind, KINDS)} There are {', '.join(KINDS)}."
+        )
+    from mixexp.command.new import new
+
+    new(arguments)
+
+
 COMMANDS = (
+    Command(
+        name="new",
+        group="Extend",
+        summary="the files of a mix, loss, model, dataset or experiment of your own",
+        description=(
+            "Write the files of an extension, ready to run: a Python class with its contract's methods, a YAML option"
+            " and, in a folder of your own, a test. A file that is there already stays."
+        ),
+        positionals=(
+            ("KIND", None, "mix, loss, model, dataset or experiment"),
+            ("NAME", None, "the option's name: small letters, digits and _"),
+        ),
+        options=_new_options,
+        examples=(
+            ("mixexp new mix neighbour --dir my_conf", "my_conf/mix/neighbour.yaml, its class and a test"),
+            ("mixexp new experiment few_images", "one YAML, in mixexp.yaml's folder or the checkout"),
+        ),
+        more=("docs/own_code.md", "docs/experiments.md"),
+        own_options=True,
+        run=_new,
+    ),
     Command(
         name="log",
         group="Extend",

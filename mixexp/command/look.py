@@ -145,7 +145,6 @@ def _watch_seconds(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
 
 def _status(arguments: argparse.Namespace) -> None:
     from mixexp.sweeping.status import status
-    from mixexp.sweeping.watch import watch
 
     folders = [Path(word) for word in arguments.dir]
     if not folders:
@@ -158,10 +157,17 @@ def _status(arguments: argparse.Namespace) -> None:
         show_json("mixexp.status/1", {"folders": [status_record(folder) for folder in folders]})
         return
     if arguments.watch is not None:
+        from mixexp.sweeping.watch import watch
+
         watch(folders, arguments.watch)
         return
+    from mixexp.sweeping.screen import draw_status, on_terminal
+
     for folder in folders:
-        show(status(folder))
+        if on_terminal():
+            draw_status(folder)
+        else:
+            show(status(folder))
 
 
 def _runs_options(parser: argparse.ArgumentParser) -> None:

@@ -28,8 +28,10 @@ from mixexp.sweeping.links import link_by_label
 from mixexp.sweeping.one import earlier_end, failures_of, print_notes
 from mixexp.sweeping.pool import Outcomes, run_all, slots_for
 from mixexp.sweeping.records import folder_record
+from mixexp.sweeping.screen import draw_block, on_terminal
 from mixexp.sweeping.status import PlannedRun, RunStatus, State, at_work, describe, keep_plan, plan_name, scan
-from mixexp.text import in_shell
+from mixexp.text import in_shell, one_line
+from mixexp.training.folder import headline
 from mixexp.training.reader import load_state
 from mixexp.training.spec import RunSpec
 
@@ -123,7 +125,7 @@ def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None
     remarks = [*[GUESS] * bool(to_do and durations.guessed), *filter(None, [evaluation])]
     if _AS_JSON.get():
         about = folder_record(sweep.folder, runs, durations, _slots(sweep) if runs else 1)
-        cells_of_plan = {"cells": sweep.cells, "refused": len(sweep.refusals), "left_out": sweep.left_out()}
+        cells_of_plan = {"cells": sweep.cells, "refused": sweep.refused, "left_out": sweep.left_out()}
         show_json("mixexp.plan/1", {**about, **cells_of_plan, "notes": notes, "remarks": remarks})
     elif runs:
         print("".join(f"{line}\n" for line in notes), end="")
@@ -210,10 +212,14 @@ def _print_summary(sweep: Plan, outcomes: Outcomes, why_stopped: str | None) -> 
     stopped."""
     diverged = sum(result["outcome"] == "diverged" for result in outcomes.results.values())
     missing = len(sweep.runs) - len(outcomes.results) - len(outcomes.failures)
-    show(
+    total = (
         f"{sweep.folder}: {len(sweep.runs)} runs, {len(outcomes.results)} done ({outcomes.skipped} of them before), "
         f"{diverged} diverged, {len(outcomes.failures)} failed" + (f", {missing} not finished" if missing else "")
     )
+    if on_terminal():
+        draw_block(total, _ended(sweep, outcomes))
+    else:
+        show(total)
     lines = [f"left out: {line}" for line in sweep.left_out()]
     if outcomes.failures:
         failed = [(run.folder.name, run.label) for run in sweep.runs if run.folder.name in outcomes.failures]
@@ -233,6 +239,21 @@ def _print_summary(sweep: Plan, outcomes: Outcomes, why_stopped: str | None) -> 
         )
     if lines:
         raise RunsFailed("\n".join(lines))
+
+
+def _ended(sweep: Plan, outcomes: Outcomes) -> list[RunStatus]:
+    """The state of each run at the end of a sweep."""
+    statuses = []
+    for run in _planned(sweep):
+        result, failure = outcomes.results.get(run.name), outcomes.failures.get(run.name)
+        if result is not None:
+            state, detail = State.DIVERGED if result["outcome"] == "diverged" else State.DONE, headline(result)
+        elif failure is not None:
+            state, detail = State.FAILED, one_line(failure.rstrip().rpartition("\n")[2])
+        else:
+            state, detail = State.MISSING, "not finished"
+        statuses.append(RunStatus(run, state, detail))
+    return statuses
 
 
 def _enter(run: RunSpec, job: JobReturn | None, outcomes: Outcomes) -> None:

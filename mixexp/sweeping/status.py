@@ -181,21 +181,32 @@ def describe(
     durations: by which it is judged, those of the runs finished in the folder where there are none given.
     """
     durations = durations or DurationModel.from_finished_runs(folder)
-    columns = [(status.run.name, status.state, status.run.label) for status in runs]
-    widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
-    lines = []
-    for status, words in zip(runs, columns, strict=True):
-        expected = durations.expect(status.run.task) if status.state in (State.CHANGED, State.MISSING) else None
-        detail = f"about {durations.words(expected)}" if expected is not None else status.detail
-        lines.append(
-            "  ".join([*(word.ljust(width) for word, width in zip(words, widths, strict=True)), detail]).rstrip()
-        )
+    columns = rows(runs, durations)
+    widths = [max(map(len, column)) for column in zip(*columns, strict=True)][:3]
+    lines = [
+        "  ".join([*(word.ljust(width) for word, width in zip(words, widths, strict=False)), words[3]]).rstrip()
+        for words in columns
+    ]
     if cells is not None and cells > len(runs):
         lines.append(f"{cells} cells are {len(runs)} different runs: cells that act alike run once")
-    lines.append(totals(folder, runs, durations, slots))
-    if any(status.state is State.FAILED for status in runs):
-        lines.append("error.txt in a failed run's folder says why; retry=failed tries them again")
-    return "\n".join(lines)
+    return "\n".join([*lines, *closing(folder, runs, durations, slots)])
+
+
+def rows(runs: Sequence[RunStatus], durations: DurationModel) -> list[tuple[str, State, str, str]]:
+    """The name, the state, the label and the detail of each run; the time that a missing one takes is its detail."""
+    found = []
+    for status in runs:
+        expected = durations.expect(status.run.task) if status.state in (State.CHANGED, State.MISSING) else None
+        detail = f"about {durations.words(expected)}" if expected is not None else status.detail
+        found.append((status.run.name, status.state, status.run.label, detail))
+    return found
+
+
+def closing(folder: Path, runs: Sequence[RunStatus], durations: DurationModel, slots: int) -> list[str]:
+    """The lines below the runs: the totals, and what to do about failures."""
+    failed = any(status.state is State.FAILED for status in runs)
+    again = "error.txt in a failed run's folder says why; retry=failed tries them again"
+    return [totals(folder, runs, durations, slots), *[again] * failed]
 
 
 def totals(folder: Path, runs: Sequence[RunStatus], durations: DurationModel, slots: int) -> str:

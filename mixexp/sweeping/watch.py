@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import re
 import sys
 import time
@@ -17,31 +16,18 @@ from typing import TYPE_CHECKING
 from mixexp.errors import UserError, closest
 from mixexp.files import Stamp, stamp
 from mixexp.sweeping.estimate import DurationModel, duration
+from mixexp.sweeping.screen import Block, by_urgency, frame, on_terminal
 from mixexp.sweeping.signals import handled
-from mixexp.sweeping.status import PlannedRun, Plans, RunStatus, State, counts, known_runs, read_plans, scan, totals
-from mixexp.text import one_line, printable
+from mixexp.sweeping.status import PlannedRun, Plans, RunStatus, State, known_runs, read_plans, scan, totals
+from mixexp.text import printable
 from mixexp.training.folder import headline
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-Block = tuple[str, Sequence[RunStatus]]
-"""What there is to draw of a folder: its totals, and its runs in the order in which they are shown."""
-
-URGENCY = (
-    State.RUNNING,
-    State.FAILED,
-    State.DAMAGED,
-    State.INTERRUPTED,
-    State.DIVERGED,
-    State.DONE,
-    State.CHANGED,
-    State.MISSING,
-)
-"""The order in which a screen too small for all shows them."""
 SECONDS = 2
-BAR, LABEL = 16, 10
-"""Columns of a bar, and of a label at the least."""
+BAR = 16
+"""Columns of a bar."""
 _NUMBER = re.compile(r"-?\d+(\.\d*)?|-?\.\d+")
 
 
@@ -126,9 +112,8 @@ def watch(folders: Sequence[Path], seconds: float) -> None:
     is waited for.
     """
     watched = [Watched(folder) for folder in folders]
-    terminal = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
     with handled(lambda number, _: sys.exit(128 + number), "SIGTERM", "SIGHUP"), contextlib.suppress(KeyboardInterrupt):
-        with _screen() if terminal else contextlib.nullcontext(_log()) as show:
+        with _screen() if on_terminal() else contextlib.nullcontext(_log()) as show:
             while True:
                 for folder in watched:
                     folder.scan()
@@ -181,36 +166,10 @@ def _log() -> Callable[[Sequence[Watched]], None]:
 
 def block(folder: Watched) -> Block:
     """What there is to draw of a folder, the running and failed runs first."""
-    runs = sorted(folder.runs, key=lambda status: URGENCY.index(status.state))
+    runs = by_urgency(folder.runs)
     return folder.total(), [
         replace(one, detail=_progress(folder.folder, one)) if one.state is State.RUNNING else one for one in runs
     ]
-
-
-def frame(blocks: Sequence[Block], height: int) -> Group:
-    """What fits on a screen of so many lines: each folder's totals and as many of its runs as there is room for."""
-    from rich.console import Group
-    from rich.table import Column, Table
-    from rich.text import Text
-
-    def words(text: str) -> Text:
-        return Text(printable(text), no_wrap=True, overflow="ellipsis")
-
-    lines: list[Text | Table] = []
-    for (total, runs), most in zip(blocks, _shared([1 + len(runs) for _, runs in blocks], height), strict=True):
-        shown = runs if len(runs) < most else runs[: max(most - 2, 0)]
-        # a long label gives way to what is said of the run
-        label = Column(min_width=min(LABEL, max((len(one.run.label) for one in shown), default=0)))
-        table = Table.grid(
-            Column(no_wrap=True), Column(no_wrap=True), label, Column(no_wrap=True), padding=(0, 2, 0, 0)
-        )
-        for one in shown:
-            table.add_row(*map(words, (one.run.name, one.state, one_line(one.run.label), one.detail)))
-        parts = [words(total), table] if shown else [words(total)]
-        if len(shown) < len(runs):
-            parts.append(words(f"... and {counts(runs[len(shown) :])}"))
-        lines += parts[:most]
-    return Group(*lines)
 
 
 def _progress(folder: Path, status: RunStatus) -> str:
@@ -226,13 +185,3 @@ def _progress(folder: Path, status: RunStatus) -> str:
         else tuple(n for n in status.last if n not in ("step", "epoch", "lr", "seconds"))
     )
     return f"{bar}  {headline({'last': status.last}, names)}, {duration(max(time.time() - written[0] / 1e9, 0))} ago"
-
-
-def _shared(needed: Sequence[int], height: int) -> list[int]:
-    """How many lines each gets of so many: what it needs, where all can have that, else an equal part and what others
-    leave."""
-    given = [0] * len(needed)
-    order = sorted(range(len(needed)), key=lambda place: needed[place])
-    for done, place in enumerate(order):
-        given[place] = min(needed[place], (height - sum(given)) // (len(order) - done))
-    return given
