@@ -56,6 +56,18 @@ def closest(value: object, choices: Iterable[object], key: str = "") -> str:
     return f" Did you mean {unbroken(word if word.endswith(chr(39)) else f'{chr(39)}{word}{chr(39)}')}?"
 
 
+def refusal(problem: str, near: str, choices: str) -> str:
+    """A message whose suggestion stands before a long list of choices.
+
+    near: as `closest` gives it. choices: such as "there are a, b".
+    """
+    if not near:
+        return f"{problem}; {choices}."
+    if choices.startswith(("there ", "they ")):  # and not the name of a part, as in "hydra.job has a, b"
+        choices = choices[0].upper() + choices[1:]
+    return f"{problem}.{near} {choices}."
+
+
 def say(message: str, code: int = 2) -> int:
     """Print a message to standard error, after what was printed before, and give the exit code back."""
     sys.stdout.flush()

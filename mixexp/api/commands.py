@@ -17,7 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mixexp.api.runs import Runs, runs
-from mixexp.errors import RunsFailed, UserError, closest, show, show_json
+from mixexp.errors import RunsFailed, UserError, closest, refusal, show, show_json
 from mixexp.files import held, parse_yaml, quantity, timestamp
 from mixexp.reporting.runs import grouped
 from mixexp.settings import CIRCUMSTANCES, comparable, flatten, lookup
@@ -84,7 +84,8 @@ def select(found: Sequence[Run], conditions: Sequence[str]) -> list[Run]:
         key, _, text = word.partition("=")
         if key not in known:
             differ = listed([OUTCOME, *Runs(found).varying()])
-            raise UserError(f"{word}: no run here has such a setting; they differ in {differ}.{closest(key, known)}")
+            problem = f"{word}: no run here has such a setting"
+            raise UserError(refusal(problem, closest(key, known), f"they differ in {differ}"))
         # of a record that cannot be read nobody knows the settings
         values = {run.folder: _value(run, key) for run in found if run.config or key == OUTCOME}
         wanted = _wanted(key, text, values.values())
@@ -110,9 +111,8 @@ def _wanted(key: str, text: str, values: Iterable[Any]) -> set[Any]:
     for part in parts:
         if _typed(part) not in there:
             near = closest(part, there.values(), key)
-            raise UserError(
-                f"{key}={part}: no run here has this value; there are {listed(there.values(), part)}.{near}"
-            )
+            names = listed(there.values(), part)
+            raise UserError(refusal(f"{key}={part}: no run here has this value", near, f"there are {names}"))
     return {_typed(part) for part in parts}
 
 

@@ -100,8 +100,9 @@ def new(arguments: argparse.Namespace) -> None:
         )
     files = extension.files()
     if there := [str(path) for path in files if path.exists() or path.is_symlink()]:
+        verb = "is" if len(there) == 1 else "are"
         raise UserError(
-            f"new {arguments.kind} {arguments.name}: {', '.join(there)} {'is' if len(there) == 1 else 'are'} there already; take another name"
+            f"new {arguments.kind} {arguments.name}: {', '.join(there)} {verb} there already; take another name"
         )
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,15 +113,21 @@ def new(arguments: argparse.Namespace) -> None:
 
 def check_name(kind: str, name: str, typed: list[Path]) -> None:
     """Raise UserError for a name that no option of a kind can have, with one that it can."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) or keyword.iskeyword(name) or name in ("null", "true", "false"):
-        meant = re.sub(r"_+", "_", re.sub(r"\W", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)).lower()).strip("_")
-        meant = f"my_{meant}" if keyword.iskeyword(meant) or not meant[:1].isalpha() else meant
+    if not _is_name(name):
+        meant = re.sub(r"\W", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)).lower()
+        meant = re.sub(r"_+", "_", meant).strip("_")[:40]
+        meant = meant if _is_name(meant) else f"my_{meant or kind}"[:40]
         raise UserError(
             f"new {kind} {name}: a name has small letters, digits and _, begins with a letter, and is no word of"
-            f" Python's. Did you mean '{meant[:40]}'?"
+            f" Python's or YAML's. Did you mean '{meant}'?"
         )
     if name in options([CONF, *config_dirs(typed)]).get(kind, ()):
         raise UserError(f"new {kind} {name}: there is an option {kind}={name} already; take another name")
+
+
+def _is_name(text: str) -> bool:
+    reserved = keyword.iskeyword(text) or text in ("null", "true", "false", "yes", "no", "on", "off", "nan", "inf")
+    return bool(re.fullmatch(r"[a-z][a-z0-9_]{0,39}", text)) and not reserved
 
 
 def _folder(named: str | None) -> Path | None:

@@ -15,7 +15,7 @@ import yaml
 
 from mixexp.build import GIVEN, hints_of, locate
 from mixexp.build.wording import allowed
-from mixexp.errors import UserError, closest
+from mixexp.errors import UserError, closest, refusal
 from mixexp.plan.options import options
 from mixexp.settings import CONF, DESCRIPTIONS, OPTIONAL, under
 from mixexp.text import in_hydra, one_line
@@ -107,12 +107,9 @@ def option_parts(
     groups = options(folders)
     if option not in groups.get(group, ()):
         there = [f"{name}={member}" for name in ([group] if group in groups else groups) for member in groups[name]]
-        missing = (
-            f"option; there are {', '.join(groups[group])}"
-            if group in groups
-            else f"group; there are {', '.join(groups)}"
-        )
-        raise UserError(f"list {group}={option}: no such {missing}.{closest(f'{group}={option}', there)}")
+        missing, known = ("option", groups[group]) if group in groups else ("group", groups)
+        near = closest(f"{group}={option}", there)
+        raise UserError(refusal(f"list {group}={option}: no such {missing}", near, f"there are {', '.join(known)}"))
     files = {path.stem: path for folder in folders for path in sorted(folder.glob(f"{group}/*.yaml"))}
     head = groups[group][option]
     if group == "experiment":
