@@ -20,7 +20,6 @@ from mixexp.sweeping import status as statuses
 from mixexp.sweeping import watch as watching
 from mixexp.sweeping.status import keep_plan, status
 
-
 IDLE = "{}: abandoned: no process works on the 1 run left; this goes on with it: mixexp -m mix=none,mixup"
 
 

@@ -167,3 +167,12 @@ def test_written_lines_are_no_longer_than_the_project_allows(kind):
     for folder in (None, Path("own")):
         for path, text in Extension(kind, "a_name_of_mine", folder).files().items():
             assert max(map(len, text.splitlines())) <= 120 and "$name" not in text, path
+
+
+def test_the_example_of_the_page_works_as_written(tmp_path):
+    page = (ROOT / "docs" / "own_code.md").read_text(encoding="utf-8").partition("## The first files")[2]
+    first, second, _ = re.search(r"```bash\n(.*?)```", page, re.DOTALL)[1].splitlines()
+    assert mixexp(*shlex.split(first)[1:], cwd=tmp_path).returncode == 0
+    assert written(tmp_path) == sorted(re.findall(r"^\| `(my_conf/\S+)` \|", page, re.MULTILINE))
+    done = mixexp(*shlex.split(second)[1:], cwd=tmp_path)
+    assert done.returncode == 0 and "finished, accuracy" in done.stdout, done.stderr
