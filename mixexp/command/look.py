@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -111,6 +110,7 @@ def _plan_options(parser: argparse.ArgumentParser) -> None:
 
 def _plan(arguments: argparse.Namespace) -> None:
     from mixexp.sweeping.application import application
+    from mixexp.sweeping.records import plan_as_json
 
     names = [word for word in arguments.words if re.fullmatch(r"\w+", word)]
     if len(names) > 1:
@@ -122,9 +122,7 @@ def _plan(arguments: argparse.Namespace) -> None:
         if word not in (*names, "-m", "--multirun") and not word.lstrip("+~").startswith(launchers)
     ]
     folders = [f"--config-dir={folder}" for folder in arguments.folders]
-    if arguments.json:
-        from mixexp.sweeping.launch import plan_as_json
-    with plan_as_json() if arguments.json else contextlib.nullcontext():
+    with plan_as_json(arguments.json):
         application(["-m", *folders, *(f"experiment={name}" for name in names), *rest, "hydra/launcher=plan"])
 
 

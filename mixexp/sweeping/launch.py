@@ -27,7 +27,7 @@ from mixexp.sweeping.estimate import GUESS, DurationModel, evaluation_remark, gu
 from mixexp.sweeping.links import link_by_label
 from mixexp.sweeping.one import earlier_end, failures_of, print_notes
 from mixexp.sweeping.pool import Outcomes, run_all, slots_for
-from mixexp.sweeping.records import folder_record
+from mixexp.sweeping.records import AS_JSON, folder_record
 from mixexp.sweeping.screen import draw_block, on_terminal
 from mixexp.sweeping.status import PlannedRun, RunStatus, State, at_work, describe, keep_plan, plan_name, scan
 from mixexp.text import in_shell, one_line
@@ -41,18 +41,7 @@ AT_HOME = ("BasicLauncher", "JoblibLauncher")
 Train = Callable[[Plan, Sequence[RunSpec], Outcomes], str | None]
 """Trains a sweep's waiting runs and enters their outcomes; the reason why it stopped before the last, or None."""
 
-_AS_JSON = contextvars.ContextVar("as_json", default=False)
 _REPORT_FOLLOWS = contextvars.ContextVar("report_follows", default=False)
-
-
-@contextlib.contextmanager
-def plan_as_json() -> Iterator[None]:
-    """Inside, a plan is printed as JSON: Hydra, which calls `show_plan`, passes no argument of ours on."""
-    token = _AS_JSON.set(True)
-    try:
-        yield
-    finally:
-        _AS_JSON.reset(token)
 
 
 @contextlib.contextmanager
@@ -123,7 +112,7 @@ def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None
     rule = (sweep.runs[0].config.table or {}).get("rule", "") if sweep.runs else ""
     evaluation = evaluation_remark((loop_of(run.config).work(run.config) for run in to_do), rule)
     remarks = [*[GUESS] * bool(to_do and durations.guessed), *filter(None, [evaluation])]
-    if _AS_JSON.get():
+    if AS_JSON.get():
         about = folder_record(sweep.folder, runs, durations, _slots(sweep) if runs else 1)
         cells_of_plan = {"cells": sweep.cells, "refused": sweep.refused, "left_out": sweep.left_out()}
         show_json("mixexp.plan/1", {**about, **cells_of_plan, "notes": notes, "remarks": remarks})

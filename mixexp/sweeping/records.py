@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mixexp.sweeping.estimate import DurationModel
 from mixexp.sweeping.status import RunStatus, State, look, seconds_left
+
+
+AS_JSON = contextvars.ContextVar("as_json", default=False)
+"""Whether a plan is printed as JSON."""
+
+
+@contextlib.contextmanager
+def plan_as_json(wanted: bool) -> Iterator[None]:
+    """Inside, a plan is printed as JSON where that is wanted: Hydra calls the launcher, and passes no argument on."""
+    token = AS_JSON.set(wanted)
+    try:
+        yield
+    finally:
+        AS_JSON.reset(token)
 
 
 def folder_record(folder: Path, runs: Sequence[RunStatus], durations: DurationModel, slots: int) -> dict[str, Any]:
