@@ -26,8 +26,8 @@ mixexp COMMAND ...           a command below; mixexp COMMAND --help shows its ar
 """
 CLOSING = (
     "mixexp list settings shows the keys of a run, mixexp list the options of its groups; --config-dir DIR adds"
-    " options of your own, a mixexp.yaml here or above saves typing it (docs/own_code.md). mixexp --help-hydra shows Hydra's own"
-    " options: --cfg job, shell completion, ..."
+    " options of your own, a mixexp.yaml here or above saves typing it (docs/own_code.md). mixexp --help-hydra shows"
+    " Hydra's own options: --cfg job, shell completion, ..."
 )
 
 

@@ -12,7 +12,6 @@ from typing import Any
 from mixexp.sweeping.estimate import DurationModel
 from mixexp.sweeping.status import RunStatus, State, look, seconds_left
 
-
 AS_JSON = contextvars.ContextVar("as_json", default=False)
 """Whether a plan is printed as JSON."""
 
