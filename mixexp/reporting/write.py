@@ -60,13 +60,15 @@ def write_report(
     first, the page last.
 
     Into ``out``, or ``report`` in the folder; for several folders, ``report`` in the one that holds them all.
-    ``rule`` (last, median_last_10, best or best_validation) replaces the rule by which the table compared with
-    selects, ``baseline`` its baseline. ``wrote`` is told of each file once it is whole: all tables come before the
-    first figure, which takes longer. ``options``: the folders with the files of experiments, which describe their
-    tables and state their claims; None for the program's. ``changes``: what the reader has otherwise in the tables.
-    ``only``: the folders, resolved, of the runs to take; None for all. ``made`` is told of each table and its
-    folder. Raises UserError for a folder without runs, for an unknown rule, for a baseline that no table has, for
-    changes that no run allows, and for folders in different places without ``out``.
+    ``rule`` (last, median_last_10, best or best_validation) replaces the rule by which the table compared with selects,
+    ``baseline`` its baseline. ``wrote`` is told of each file once it is whole: all tables come before the first figure,
+    which takes longer. ``options``: the folders with the files of experiments, which describe their tables and state
+    their claims; None for the program's. ``changes``: what the reader has otherwise in the tables. ``only``: the
+    folders, resolved, of the runs to take; None for all. ``made`` gets each table and its folder.
+
+    Raises UserError for a folder without runs, for an unknown
+    rule, for a baseline that no table has, for changes that no run allows, and for folders in different places without
+    ``out``.
     """
     # an earlier report lies beside the folders that `mixexp report outputs/*` names
     directories = [
