@@ -80,9 +80,12 @@ def draw_status(folder: Path) -> None:
 def draw_block(title: str, runs: Sequence[RunStatus]) -> None:
     """Draw a title and as many runs as the screen has room for, the urgent ones first."""
     from rich.console import Console
+    from rich.text import Text
 
-    console = Console()
-    console.print(frame([(title, by_urgency(runs))], max(console.height - 2, 3)))
+    console = Console(highlight=False)
+    console.print(Text(printable(title)), soft_wrap=True)  # which a frame would cut at the screen's edge
+    for part in frame([(title, by_urgency(runs))], max(console.height - 2, 3)).renderables[1:]:
+        console.print(part)
 
 
 def frame(blocks: Sequence[Block], height: int) -> Group:
