@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
+import math
 import re
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mixexp.text import escaped, in_shell, override, resembling, unbroken
 
@@ -52,6 +54,18 @@ def closest(value: object, choices: Iterable[object], key: str = "") -> str:
     return f" Did you mean {unbroken(word if word.endswith(chr(39)) else f'{chr(39)}{word}{chr(39)}')}?"
 
 
+def refusal(problem: str, near: str, choices: str) -> str:
+    """A message whose suggestion stands before a long list of choices.
+
+    near: as `closest` gives it. choices: such as "there are a, b".
+    """
+    if not near:
+        return f"{problem}; {choices}."
+    if choices.startswith(("there ", "they ")):  # and not the name of a part, as in "hydra.job has a, b"
+        choices = choices[0].upper() + choices[1:]
+    return f"{problem}.{near} {choices}."
+
+
 def say(message: str, code: int = 2) -> int:
     """Print a message to standard error, after pending standard output, and return the exit code."""
     sys.stdout.flush()
@@ -62,6 +76,22 @@ def say(message: str, code: int = 2) -> int:
 def show(text: str) -> None:
     """Print text that may come from files to standard output, with a terminal's control characters escaped."""
     print(escaped(text), flush=True)
+
+
+def show_json(schema: str, record: Mapping[str, Any]) -> None:
+    """Print a record as JSON, with the name and the version of its form under "schema": "mixexp.plan/1"."""
+    print(json.dumps(plain_json({"schema": schema, **record}), indent=1, allow_nan=False), flush=True)
+
+
+def plain_json(value: Any) -> Any:
+    """The value in the types of JSON: a number that is not finite is null, and what JSON has no type for is a text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain_json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_json(inner) for inner in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int) else str(value)
 
 
 @functools.cache  # once per process: the check, the run and the probes all read the data

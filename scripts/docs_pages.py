@@ -24,7 +24,7 @@ from mixexp.plan.editions import Edition
 from mixexp.plan.groups import CONTRACTS
 from mixexp.plan.options import options
 from mixexp.plan.overrides import axes_of
-from mixexp.plan.reference import Part, Setting, chosen_options, experiment_settings, parts, root_settings
+from mixexp.plan.reference import Part, Setting, chosen_options, experiment_settings, option_parts, root_settings
 from mixexp.probe import Facts
 from mixexp.reporting import claim_sheets
 from mixexp.reporting.claims import FULL, Decided, decide, only
@@ -150,7 +150,7 @@ def _parts(groups: Mapping[str, Iterable[str]]) -> dict[str, dict[str, list[Part
     """The classes of all options; what an option's file does not say of a setting, that of another one with the same
     class does."""
     found = {
-        group: {option: parts([CONF], group, option) for option in members}
+        group: {option: option_parts([CONF], group, option)[1] for option in members}
         for group, members in groups.items()
         if group != "experiment"
     }

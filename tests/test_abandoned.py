@@ -20,6 +20,8 @@ from mixexp.sweeping import status as statuses
 from mixexp.sweeping import watch as watching
 from mixexp.sweeping.status import keep_plan, status
 
+IDLE = "{}: abandoned: no process works on the 1 run left; this goes on with it: mixexp -m mix=none,mixup"
+
 
 def leave_plan(folder: Path, *names: str, age: float = 0, **facts: Any) -> Path:
     """The plan of a sweep that began so many seconds ago and has ended."""
@@ -94,18 +96,16 @@ def test_what_an_abandoned_sweep_has_begun_is_still_there(tmp_path, watched):
         f"{tmp_path}: 2 runs: 1 done, 1 interrupted; about 10 s left with 1 at once" in text
         and "not counted: 1 run was planned" in text
     )
-    assert (
-        watched(tmp_path)[-2] == f"{tmp_path}: nobody works on the 1 run left; the command of the sweep goes on with it"
-    )
+    assert watched(tmp_path)[-2] == IDLE.format(tmp_path)
 
 
 def test_the_last_plan_counts_after_its_sweep_was_stopped_but_is_not_waited_for(tmp_path, watched):
     leave_plan(tmp_path, "a", "b")
     ended(tmp_path / "a")
-    assert status(tmp_path).endswith("2 runs: 1 done, 1 missing; about 10 s left with 1 at once")
-    assert (
-        watched(tmp_path)[-1] == f"{tmp_path}: nobody works on the 1 run left; the command of the sweep goes on with it"
+    assert status(tmp_path).endswith(
+        f"2 runs: 1 done, 1 missing; about 10 s left with 1 at once\n{IDLE.format(tmp_path)}"
     )
+    assert watched(tmp_path)[-1] == IDLE.format(tmp_path)
 
 
 def test_a_run_without_a_sweep_is_waited_for(tmp_path, watched):
@@ -148,7 +148,7 @@ def test_two_processes_at_one_plan_are_both_waited_for(tmp_path, watched):
             process.wait()
 
         watched(tmp_path, lambda: end(first), lambda: end(second))
-    assert status(tmp_path).splitlines()[-2].endswith("1 run: 1 missing; no finished run to judge the time by")
+    assert status(tmp_path).splitlines()[-3].endswith("1 run: 1 missing; no finished run to judge the time by")
 
 
 def test_a_sweep_that_tries_failed_runs_again_and_a_search_between_two_trials_are_waited_for(tmp_path, watched):

@@ -291,5 +291,6 @@ def facts_of(name: str) -> dict[str, object]:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_what_comes_from_an_article_is_as_it_was_checked_against_it(name):
     """A slip of a digit in a YAML is seen here; a change on purpose is made in experiments.json too."""
-    checked = json.loads((Path(__file__).parent / "experiments.json").read_text())
-    assert facts_of(name) == checked[name]
+    checked, facts = json.loads((Path(__file__).parent / "experiments.json").read_text()), facts_of(name)
+    if facts["published"] or name in checked:  # one of ours has no article that it could depart from
+        assert facts == checked[name]

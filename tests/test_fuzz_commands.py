@@ -86,7 +86,7 @@ def test_how_a_command_may_end(
     ("words", "says"),
     [
         (("report", "x", "--rule", "bset"), "report: argument --rule: invalid choice: 'bset'"),
-        (("compare", "x"), "compare: the following arguments are required: second"),
+        (("compare", "x"), "compare: the following arguments are required: SECOND"),
         (("leaderboard", "--out"), "leaderboard: argument --out: expected one argument"),
     ],
 )

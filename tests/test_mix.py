@@ -50,7 +50,7 @@ def mix_of(name: str, alpha: float = 1.0, **changes: Any) -> Mix:
 PAIRS = [name for name in NAMES if isinstance(mix_of(name), Pairs)]
 STEPPED = [name for name in PAIRS if not mix_of(name).external]
 BC = [name for name in PAIRS if isinstance(mix_of(name).pairing, OtherClass)]
-USES_ALPHA = [name for name in NAMES if "${alpha}" in OmegaConf.to_yaml(composed("mix", name).mix)]
+USES_ALPHA = [name for name in NAMES if "${alpha}" in OmegaConf.to_yaml(composed("mix", name).mix.get("ratio", {}))]
 
 
 def epoch_of(mix: Mix, rows: int, batch_size: int, seed: int = 0, epoch: int = 0) -> dict[str, Tensor]:

@@ -401,7 +401,7 @@ def test_layers_that_are_no_options_can_only_be_drawn_from(refusal: Callable[...
         (
             "override /mxi: mixup",
             "",
-            f"experiment/e.yaml: override mxi: no such group; there are {', '.join(GROUPS)}. Did you mean 'mix'?",
+            f"experiment/e.yaml: override mxi: no such group. Did you mean 'mix'? There are {', '.join(GROUPS)}.",
         ),
     ],
 )
@@ -504,8 +504,8 @@ def test_what_every_run_has_cannot_be_taken_away(refusal: Callable[..., str], co
         (
             "~loss.smoothing",
             (
-                "loss.smoothing: no such setting; there are loss.label_smoothing, loss.class_weights. Did you mean"
-                " 'loss.label_smoothing'?"
+                "loss.smoothing: no such setting. Did you mean 'loss.label_smoothing'? There are"
+                " loss.label_smoothing, loss.class_weights."
             ),
         ),
     ],
@@ -563,8 +563,8 @@ def test_several_values_without_m(refusal: Callable[..., str], words: list[str],
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["lr=0.1"], f"lr: no such setting; there are {ROOTS}, experiment. Did you mean 'optimizer.lr'?"),
-        (["width=4"], f"width: no such setting; there are {ROOTS}, experiment. Did you mean 'model.width'?"),
+        (["lr=0.1"], f"lr: no such setting. Did you mean 'optimizer.lr'? There are {ROOTS}, experiment."),
+        (["width=4"], f"width: no such setting. Did you mean 'model.width'? There are {ROOTS}, experiment."),
         (
             ["gamma=2"],
             (
@@ -609,7 +609,7 @@ def test_several_values_without_m(refusal: Callable[..., str], words: list[str],
         ),
         (
             ["-m", "loss=focal,kl", "loss.gama=2"],
-            "loss.gama: no such setting; there are loss.gamma, loss.class_weights. Did you mean 'loss.gamma'?",
+            "loss.gama: no such setting. Did you mean 'loss.gamma'? There are loss.gamma, loss.class_weights.",
         ),
     ],
 )
@@ -808,9 +808,9 @@ OPTIONS = (
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["--mulitrun", "seed=0,1"], f"--mulitrun: no such option; {OPTIONS} Did you mean '--multirun'?"),
-        (["--Multirun", "seed=0,1"], f"--Multirun: no such option; {OPTIONS} Did you mean '--multirun'?"),
-        (["-multirun", "seed=0,1"], f"-multirun: no such option; {OPTIONS} Did you mean '--multirun'?"),
+        (["--mulitrun", "seed=0,1"], f"--mulitrun: no such option. Did you mean '--multirun'? {OPTIONS}"),
+        (["--Multirun", "seed=0,1"], f"--Multirun: no such option. Did you mean '--multirun'? {OPTIONS}"),
+        (["-multirun", "seed=0,1"], f"-multirun: no such option. Did you mean '--multirun'? {OPTIONS}"),
         (["seed=0", "--config-dri=x"], f"--config-dri=x: no such option; {OPTIONS} Did you mean '--config-dir'?"),
         (["--cfg", "job", "-m"], "--cfg shows one configuration and runs nothing; leave -m out: mixexp --cfg job"),
         (
@@ -859,10 +859,10 @@ OPTIONS = (
             ["-m", "hydra/launcher=pool,plan"],
             "hydra/launcher=pool,plan: one value is needed, as a sweep has one launcher and one sweeper",
         ),
-        (["hydra/launcher=pol"], "hydra/launcher = pol: no such option; there are {launchers}. Did you mean 'pool'?"),
+        (["hydra/launcher=pol"], "hydra/launcher = pol: no such option. Did you mean 'pool'? There are {launchers}."),
         (
             ["hydra.job.nmae=x"],
-            "hydra.job.nmae: no such setting of Hydra's; hydra.job has {job}. Did you mean 'hydra.job.name'?",
+            "hydra.job.nmae: no such setting of Hydra's. Did you mean 'hydra.job.name'? hydra.job has {job}.",
         ),
         (["hydra.searchpath=[nowhere]"], "hydra.searchpath: no such folder, nowhere"),
         (["hydra.job.env_copy=[NOT_SET_HERE]"], "hydra.job.env_copy: no environment variable NOT_SET_HERE is set"),
@@ -904,7 +904,10 @@ def test_a_command_that_is_suggested_for_one_configuration_shows_it(
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["mnist"], "mnist: no such command; there are {commands}. Did you mean 'dataset=mnist'?"),
+        (
+            ["mnist"],
+            "mnist: no such command. Did you mean 'dataset=mnist'? There are {commands}; mixexp --help says more.",
+        ),
         (["seed", "=", "0"], "seed = 0: an override is KEY=VALUE, without blanks around the ="),
         (
             ["epochs=1", "mnist"],
@@ -919,9 +922,7 @@ def test_a_command_that_is_suggested_for_one_configuration_shows_it(
     ],
 )
 def test_what_is_no_override(refusal: Callable[..., str], words: list[str], message: str) -> None:
-    commands = (
-        "reproduce, plan, status, report, compare, leaderboard, claims, runs, probe, predict, export, log, list, data"
-    )
+    commands = "reproduce, data, list, plan, status, runs, report, compare, leaderboard, claims, predict, export, probe, new, log"
     assert refusal(*words) == message.replace("{commands}", commands)
 
 
@@ -941,11 +942,11 @@ def test_what_is_no_override(refusal: Callable[..., str], words: list[str], mess
         ("a: [\n", "a YAML file cannot be read: .*own/mix/mine.yaml.*"),
         (
             "defaults: [mixpu]\n",
-            "mix = mixpu, which mix/mine.yaml names: no such option; there are .* Did you mean 'mixup'\\?",
+            "mix = mixpu, which mix/mine.yaml names: no such option\\. Did you mean 'mixup'\\? There are .*",
         ),
         (
             "defaults:\n  - /los: kl\n",
-            "los = kl, which mix/mine.yaml names: no such group; there are .* Did you mean 'loss'\\?",
+            "los = kl, which mix/mine.yaml names: no such group\\. Did you mean 'loss'\\? There are .*",
         ),
         ("_target_: ${nowhere}\n", "mix._target_: there is no setting nowhere to refer to"),
         ("_target_: ${oc.env:NOT_SET_HERE}\n", "mix._target_: there is no environment variable NOT_SET_HERE"),
@@ -988,8 +989,8 @@ def test_an_option_of_ones_own_with_the_programs_name_is_not_silently_the_progra
         (
             "# @package _global_\nhydra:\n  swepeer: {grid: []}\n",
             (
-                "experiment/e.yaml: hydra.swepeer: no such setting of Hydra's; hydra has .* Did you mean"
-                " 'hydra.sweeper'\\?"
+                "experiment/e.yaml: hydra.swepeer: no such setting of Hydra's\\. Did you mean"
+                " 'hydra.sweeper'\\? hydra has .*"
             ),
         ),
     ],

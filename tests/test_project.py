@@ -177,7 +177,10 @@ def test_it_acts_for_every_command(place: Path) -> None:
     )
     assert "1 of 1 runs" in said("reproduce", "own", *SMALL[1:]) and (place / "results" / "own").is_dir()
     refused = said("mix=mien", code=2)
-    assert f"One of your own would be {place / 'conf' / 'mix' / 'mien.yaml'}. Did you mean 'mine'?" in refused
+    assert (
+        f"One of your own would be {place / 'conf' / 'mix' / 'mien.yaml'}." in refused
+        and "Did you mean 'mine'?" in refused
+    )
     (place / "mixexp.yaml").write_text("outputs: a\n")
     for words in (
         ("list",),

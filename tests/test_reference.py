@@ -158,8 +158,8 @@ def test_an_option_of_the_users_own_over_one_of_the_programs(tmp_path: Path, mon
 @pytest.mark.parametrize(
     ("group", "option", "message"),
     [
-        ("mix", "mixp", r"list mix=mixp: no such option; there are .*Did you mean 'mix=mixup'\?$"),
-        ("mx", "mixup", r"list mx=mixup: no such group; there are .*Did you mean 'mix=mixup'\?$"),
+        ("mix", "mixp", r"list mix=mixp: no such option\. Did you mean 'mix=mixup'\? There are .*"),
+        ("mx", "mixup", r"list mx=mixup: no such group\. Did you mean 'mix=mixup'\? There are .*"),
     ],
 )
 def test_what_is_not_there_gets_the_nearest_match(group, option, message):

@@ -17,6 +17,7 @@ from mixexp import cli
 from mixexp.api import commands
 from mixexp.sweeping.links import link_by_label
 from mixexp.training.folder import COLUMNS, RunFolder
+from mixexp.training.reader import Run
 
 Said = Callable[..., tuple[int, str, str]]
 IDS = ("0000000000aa", "1111111111bb", "2222222222cc", "cccccccccc33", "dddddddddd44")
@@ -120,10 +121,13 @@ WHICH = "runs --remove: say which ones, as in outcome=failed or mix=mixup; witho
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["outputs/try", "sed=1"], f"sed=1: no run here has such a setting; {DIFFER}. Did you mean 'seed'?"),
+        (
+            ["outputs/try", "sed=1"],
+            f"sed=1: no run here has such a setting. Did you mean 'seed'? {DIFFER.capitalize()}.",
+        ),
         (
             ["outputs/try", "mix=mixp"],
-            "mix=mixp: no run here has this value; there are none, mixup, bc. Did you mean 'mix=mixup'?",
+            "mix=mixp: no run here has this value. Did you mean 'mix=mixup'? There are none, mixup, bc.",
         ),
         (["outputs/try", "seed=0,7"], "seed=7: no run here has this value; there are 0, 1."),
         (
@@ -291,3 +295,20 @@ def test_runs_of_a_sweep_are_found_by_the_words_that_made_them(tmp_path):
     done = mixexp("runs", "outputs/runs", "mix=mixup", "--remove", "--yes", cwd=tmp_path)
     assert done.returncode == 0 and "removed 2 runs" in done.stdout
     assert "1 done, 2 missing" in mixexp("status", "outputs/runs", cwd=tmp_path).stdout
+
+
+def test_a_run_prints_as_one_short_line(tmp_path):
+    for number, (outcome, problem) in enumerate((("finished", ""), ("failed", "RuntimeError: " + "x" * 500))):
+        run = Run(
+            outcome=outcome,
+            problem=problem,
+            folder=tmp_path / str(number),
+            environment={"label": "mix=mixup\x1b[2J seed=0"},
+            result={"last": {"accuracy": 0.875}} if outcome == "finished" else {},
+            config={"many": list(range(1000))},
+        )
+        text = repr(run)
+        assert str(run) == text and "\n" not in text and "\x1b" not in text
+        assert len(text) < len(str(run.folder)) + 160 and f"<Run {run.folder}: mix=mixup" in text
+        assert ("accuracy 0.8750" if outcome == "finished" else "failed, RuntimeError") in text
+    assert repr(Run(outcome="damaged", folder=Path("a"), result={"last": [1]})) == "<Run a: damaged>"

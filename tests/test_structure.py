@@ -53,6 +53,7 @@ LEVELS = [
     {"plan"},
     {"sweeping"},
     {"api"},
+    {"command"},
     {"cli"},
     {"__main__"},
 ]
@@ -96,7 +97,7 @@ def test_imports_go_one_way(path):
         elif here != there and here not in ("__init__", "training") and there != "reporting":
             assert LEVEL[there] < LEVEL[here], f"{here} imports {name}"
         elif there == "reporting":
-            assert here in ("api", "cli"), f"{here} imports {name}"
+            assert here in ("api", "command"), f"{here} imports {name}"
 
 
 def test_only_the_games_own_modules_look_at_its_option():
@@ -178,6 +179,9 @@ def test_what_must_start_fast_imports_no_torch(module):
         "mixexp.cli",
         "mixexp.plan.options",
         "mixexp.sweeping.status",
+        "mixexp.sweeping.records",
+        "mixexp.sweeping.screen",
+        "mixexp.command.new",
         "mixexp.training.reader",
         "mixexp.spec.experiments",
     ],

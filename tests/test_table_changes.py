@@ -14,10 +14,9 @@ import yaml
 from commands import mixexp
 from test_report import TABLE, cells_of, leave
 
+from mixexp.cli import COMMANDS
 from mixexp.errors import UserError
 from mixexp.reporting import write as write_module
-from mixexp.reporting.commands import report
-from mixexp.settings import CONF
 from mixexp.spec.figures import COMMON
 from mixexp.spec.swap import swapped
 from mixexp.spec.table import AXIS, DEFAULTS, KEYS, MEASURE
@@ -81,7 +80,7 @@ def made(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
         with monkeypatch.context() as patch:
             if not drawn:  # which takes most of a report's time
                 patch.setattr(write_module, "_figures", lambda table, folder: ([], []))
-            report([*map(str, words), "--out", str(out)], [CONF, *([conf] if conf else [])])
+            COMMANDS["report"]([*map(str, words), "--out", str(out), *([f"--config-dir={conf}"] if conf else [])])
         capsys.readouterr()
         return "\n".join(path.read_text(encoding="utf-8") for path in sorted(out.rglob("table.md")))
 

@@ -16,9 +16,9 @@ from test_report import TABLE
 from test_report_figures import SPECS, rich
 from test_table_changes import leave_all
 
+from mixexp import cli
 from mixexp.errors import UserError
 from mixexp.plan.options import describe
-from mixexp.reporting.commands import report
 from mixexp.reporting.figures import KINDS as DRAWN
 from mixexp.reporting.figures import draw
 from mixexp.reporting.tables import build_table
@@ -104,15 +104,14 @@ def documented(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("number", range(len(FILES)))
 def test_an_example_of_a_file_makes_a_report(number, documented, tmp_path, capsys):
     (tmp_path / "example.yaml").write_text(FILES[number], encoding="utf-8")
-    report(
+    cli.COMMANDS["report"](
         [
             str(documented / "outputs" / "mine"),
             "--table",
             str(tmp_path / "example.yaml"),
             "--out",
             str(tmp_path / "out"),
-        ],
-        [CONF],
+        ]
     )
     text = (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
     content = yaml.safe_load(FILES[number])
@@ -128,7 +127,7 @@ def test_an_example_of_a_command_makes_a_report(command, documented, tmp_path, m
     monkeypatch.chdir(documented)
     program, name, *words = shlex.split(command)
     assert (program, name) == ("mixexp", "report")
-    report([*words, "--out", str(tmp_path / "out")], [CONF])
+    cli.COMMANDS["report"]([*words, "--out", str(tmp_path / "out")])
     assert "Not drawn" not in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
 
 

@@ -30,10 +30,12 @@ from rich.cells import cell_len
 from rich.console import Console
 from test_status import begun, ended, held, one_of_each, planned, row
 
+from mixexp.cli import COMMANDS
 from mixexp.errors import UserError
 from mixexp.sweeping import watch as watching
+from mixexp.sweeping.screen import URGENCY, frame
 from mixexp.sweeping.status import RunStatus, State, at_work, keep_plan, status
-from mixexp.sweeping.watch import URGENCY, Watched, block, frame, seconds_between, watch
+from mixexp.sweeping.watch import Watched, block, seconds_between, watch
 
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
 
@@ -65,13 +67,15 @@ def states(folder: Path) -> dict[str, str]:
 class Terminal:
     """A command on a terminal of its own, with all that it wrote there."""
 
-    def __init__(self, folder: Path, *words: str, rows: int = 20, width: int = 80) -> None:
+    def __init__(
+        self, folder: Path, *words: str, command: Sequence[str] = ("status", "--watch"), rows: int = 20, width: int = 80
+    ) -> None:
         self.master, slave = pty.openpty()
         self.resize(rows, width)
         environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")} | {
             "TERM": "xterm"
         }
-        command = [sys.executable, "-m", "mixexp", "status", "--watch", *words]
+        command = [sys.executable, "-m", "mixexp", *command, *words]
         self.process = subprocess.Popen(  # the terminal is its own, so that Ctrl-C on it reaches it
             command,
             cwd=folder,
@@ -109,7 +113,7 @@ class Terminal:
         if select.select([self.master], [], [], 0.1)[0]:
             if not (found := os.read(self.master, 65536)):
                 raise OSError("the terminal is closed")
-            self.text += found.decode()
+            self.text = re.sub(r"\x1b\[[\d;]*m", "", self.text + found.decode())  # colours say nothing more
         elif self.process.poll() is not None:
             raise OSError("the process has ended")
 
@@ -125,7 +129,7 @@ class Terminal:
 def terminal(tmp_path) -> Iterator[Any]:
     begun_ones = []
 
-    def begin(*words: str, **size: int) -> Terminal:
+    def begin(*words: str, **size: Any) -> Terminal:
         begun_ones.append(Terminal(tmp_path, *words, **size))
         return begun_ones[-1]
 
@@ -440,12 +444,15 @@ def test_what_follows_watch_is_a_number_of_seconds_or_a_folder():
     assert seconds_between(["a", "--watch=.5", "b"]) == (0.5, ["a", "b"])
 
 
-@pytest.mark.parametrize(
-    "words", [["--watch", "0"], ["--watch=-1"], ["--watch=soon"], ["--watch", "100000"], ["--wach"]]
-)
-def test_other_words_are_refused(words):
-    with pytest.raises(UserError, match=r"seconds from 0\.1 to 86400|Did you mean '--watch'"):
+@pytest.mark.parametrize("words", [["--watch", "0"], ["--watch=-1"], ["--watch=soon"], ["--watch", "100000"]])
+def test_other_numbers_are_refused(words):
+    with pytest.raises(UserError, match=r"seconds from 0\.1 to 86400"):
         seconds_between([*words, "a"])
+
+
+def test_another_option_of_status_is_refused_with_the_nearest_one():
+    with pytest.raises(UserError, match=r"unrecognized arguments: --wach; .* Did you mean '--watch'"):
+        COMMANDS["status"](["--wach", "a"])
 
 
 def test_without_watch_a_folder_that_is_not_there_is_an_error_as_before(tmp_path):
@@ -458,3 +465,26 @@ def test_a_name_that_resembles_another_is_hinted_at_while_waiting(tmp_path):
     watched = Watched(tmp_path / "smal_data")
     (line,) = looked(watched, 500, 10)
     assert line.endswith("no run yet, waiting for one. Did you mean 'small_data'?")
+
+
+# --- a status and the end of a sweep ---
+
+
+def test_a_status_is_drawn_in_colours_on_a_terminal_and_not_cut(terminal, tmp_path):
+    ended(tmp_path / "sweep" / "a")
+    failed = begun(tmp_path / "sweep" / "b", rows=(20,))
+    (failed.path / "error.txt").write_text("RuntimeError: " + "word " * 30 + "end\n")
+    screen = terminal("sweep", command=("status",), width=60)
+    assert screen.ended() == 0
+    text = " ".join(screen.text.split())
+    assert "a done" in text and "accuracy 0.8750" in text and text.count("word") == 30
+    assert "sweep: 2 runs: 1 done, 1 failed" in text and "retry=failed" in text
+    assert ENTER not in screen.text
+
+
+def test_a_sweep_ends_with_its_runs_on_a_terminal(terminal, tmp_path):
+    words = ("mix=none,mixup", "seed=0,1", "model.width=2", "epochs=1", "subset=head", "subset.n=100", "name=few")
+    screen = terminal(*words, command=("-m",), rows=5, width=90)
+    assert screen.ended() == 0
+    closing = screen.text[screen.text.index("4 runs, 4 done (0 of them before), 0 diverged, 0 failed") :]
+    assert re.search(r"[0-9a-f]{12}  done  mix=none seed=0  accuracy 0\.\d{4}\r\n\.\.\. and 3 done\r\n", closing)

@@ -57,6 +57,8 @@ def test_the_wheel_holds_the_yaml_files_and_the_plugins_and_no_tests(wheel):
     shipped = {path.relative_to(ROOT).as_posix() for path in (ROOT / "conf").rglob("*.yaml")}
     assert {f"mixexp/{name}" for name in shipped} <= names
     assert {f"mixexp/reporting/page/page.{kind}" for kind in ("html", "css", "js")} <= names
+    templates = (ROOT / "mixexp" / "command" / "templates").glob("*.txt")
+    assert {f"mixexp/command/templates/{path.name}" for path in templates} <= names
     assert not any(name.split("/")[0] in ("tests", "benchmarks", "scripts", "outputs", "conf") for name in names)
 
 

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import stat
 import sys
+from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mixexp.api.runs import Runs, runs
-from mixexp.errors import Parser, RunsFailed, UserError, closest, show
+from mixexp.errors import RunsFailed, UserError, closest, refusal, show, show_json
 from mixexp.files import held, parse_yaml, quantity, timestamp
 from mixexp.reporting.runs import grouped
-from mixexp.settings import comparable, lookup
+from mixexp.settings import CIRCUMSTANCES, comparable, flatten, lookup
 from mixexp.sweeping.links import link_by_label
 from mixexp.text import in_hydra, listed, one_line, shorten, width
 from mixexp.training.folder import LOCK, headline
@@ -32,24 +33,11 @@ LONGEST = 120
 RUN_ID = re.compile(r"[0-9a-f]{12}")
 
 
-def runs_command(words: list[str]) -> None:
+def runs_command(arguments: Namespace) -> None:
     """List the runs in folders, or those of them that have some settings; link or remove these where that is asked
     for."""
-    parser = Parser(
-        prog="mixexp runs", description="The runs in folders: which there are, how each ended, and in what they differ."
-    )
-    meaning = "folders of runs, and what a run has to have: mix=mixup, seed=0,1 for any of these, outcome=failed"
-    parser.add_argument("word", nargs="+", metavar="DIR | KEY=VALUE", help=meaning)
-    parser.add_argument(
-        "--links", action="store_true", help="make by-label/SETTINGS in their folder a link to each of the runs"
-    )
-    parser.add_argument(
-        "--remove", action="store_true", help="remove these runs for good, after a question; needs a KEY=VALUE"
-    )
-    parser.add_argument("--yes", action="store_true", help="remove without the question")
-    arguments = parser.parse_intermixed_args(words)
-    conditions = [word for word in arguments.word if re.match(r"[^/=]+=", word)]
-    folders = [Path(word).expanduser() for word in arguments.word if word not in conditions]
+    conditions = [word for word in arguments.dir if re.match(r"[^/=]+=", word)]
+    folders = [Path(word).expanduser() for word in arguments.dir if word not in conditions]
     if not folders:
         raise UserError("runs: name a folder of runs, such as outputs/quickstart")
     if arguments.yes and not arguments.remove:
@@ -58,10 +46,15 @@ def runs_command(words: list[str]) -> None:
         raise UserError(
             f"runs --remove: say which ones, as in {OUTCOME}=failed or mix=mixup; without --remove, they are listed"
         )
+    if arguments.json and (arguments.remove or arguments.links):
+        raise UserError("runs --json: goes without --remove and --links")
     found = runs(*folders)
     if not found:
         raise UserError(nothing_there(folders[0]))
     chosen = {run.folder: run for run in select(found, conditions)}
+    if arguments.json:
+        show_json("mixexp.runs/1", {"found": len(found), "runs": [_record(run) for run in chosen.values()]})
+        return
     for folder, there in grouped(found, lambda run: run.folder.parent).items():
         told = {path: text for path, text in _told(there).items() if path in chosen}
         if not told:
@@ -91,7 +84,8 @@ def select(found: Sequence[Run], conditions: Sequence[str]) -> list[Run]:
         key, _, text = word.partition("=")
         if key not in known:
             differ = listed([OUTCOME, *Runs(found).varying()])
-            raise UserError(f"{word}: no run here has such a setting; they differ in {differ}.{closest(key, known)}")
+            problem = f"{word}: no run here has such a setting"
+            raise UserError(refusal(problem, closest(key, known), f"they differ in {differ}"))
         # of a record that cannot be read nobody knows the settings
         values = {run.folder: _value(run, key) for run in found if run.config or key == OUTCOME}
         wanted = _wanted(key, text, values.values())
@@ -117,9 +111,8 @@ def _wanted(key: str, text: str, values: Iterable[Any]) -> set[Any]:
     for part in parts:
         if _typed(part) not in there:
             near = closest(part, there.values(), key)
-            raise UserError(
-                f"{key}={part}: no run here has this value; there are {listed(there.values(), part)}.{near}"
-            )
+            names = listed(there.values(), part)
+            raise UserError(refusal(f"{key}={part}: no run here has this value", near, f"there are {names}"))
     return {_typed(part) for part in parts}
 
 
@@ -170,6 +163,21 @@ def _lines(told: Sequence[tuple[Run, str]]) -> list[str]:
         "  ".join(cell + " " * (most - width(cell)) for cell, most in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def _record(run: Run) -> dict[str, Any]:
+    """A run for `mixexp runs --json`."""
+    return {
+        "run_id": run.folder.name,
+        "folder": run.folder,
+        "outcome": _value(run, OUTCOME),
+        "problem": run.problem,
+        "label": run.environment.get("label") or None,
+        "settings": {key: value for key, value in flatten(run.config).items() if key not in CIRCUMSTANCES},
+        "last": dict(run.last),
+        "seconds": run.result.get("seconds") if run.over else None,
+        "started": run.environment.get("started"),
+    }
 
 
 # --- removing ---

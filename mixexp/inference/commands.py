@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
-from mixexp.errors import Parser, UserError, show
+from mixexp.errors import UserError, show
 from mixexp.files import write_atomically
 from mixexp.inference.export import FORMATS, export, inputs_to_compare
 from mixexp.inference.predict import COLUMNS, as_text, files_of, predict, records
@@ -19,61 +20,38 @@ COMPARED = 64
 """Test images on which an export's outputs are compared with the network's."""
 
 
-def predict_command(words: list[str]) -> None:
-    """Print a network's predictions on files."""
-    parser = Parser(
-        prog="mixexp predict",
-        description=(
-            "What a finished run's network says of pictures or sounds; the run kept its weights (keep=last or best)."
-        ),
-    )
-    parser.add_argument("run", type=Path, help="the folder of a run")
-    parser.add_argument("file", nargs="+", type=Path, help="files, or folders of them")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the predictions to this CSV file too")
-    arguments = parser.parse_args(words)
-    if arguments.out:
-        _check_out("predict", arguments.out, ".csv")
-    trained = load_trained(arguments.run)
+def predict_command(run: Path, files: Sequence[Path], out: Path | None) -> None:
+    """Print what a run's network says of files; out: a CSV file for the predictions too."""
+    if out:
+        _check_out("predict", out, ".csv")
+    trained = load_trained(run)
     if not trained.preprocess.suffixes:
         raise UserError(
-            f"predict {arguments.run}: its network is for data of the kind {trained.preprocess.inputs.kind}, which come"
+            f"predict {run}: its network is for data of the kind {trained.preprocess.inputs.kind}, which come"
             " from no files; mixexp.load in Python takes them as tensors"
         )
-    predictions = list(predict(trained, files_of(arguments.file, trained.preprocess.suffixes)))
+    predictions = list(predict(trained, files_of(files, trained.preprocess.suffixes)))
     show(as_text(predictions))
-    if arguments.out:
+    if out:
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(records(predictions))
-        write_atomically(arguments.out, text.getvalue())
-        show(str(arguments.out))
+        write_atomically(out, text.getvalue())
+        show(str(out))
 
 
-def export_command(words: list[str]) -> None:
-    """Write a run's network in another format."""
-    parser = Parser(
-        prog="mixexp export",
-        description=(
-            "A finished run's network for other programs, compared with its own outputs; the run kept its weights"
-            " (keep=last or best)."
-        ),
-    )
-    parser.add_argument("run", type=Path, help="the folder of a run")
-    parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="where it goes (default: model.onnx and the like in the run's folder)"
-    )
-    arguments = parser.parse_args(words)
-    path = arguments.out or arguments.run / f"model{FORMATS[arguments.to].suffix}"
-    _check_out("export", path, FORMATS[arguments.to].suffix)
-    trained = load_trained(arguments.run)
-    config = trained_config(arguments.run)
+def export_command(run: Path, to: str, out: Path | None) -> None:
+    """Write a run's network in another format, a key of FORMATS."""
+    path = out or run / f"model{FORMATS[to].suffix}"
+    _check_out("export", path, FORMATS[to].suffix)
+    trained = load_trained(run)
+    config = trained_config(run)
     try:
         images = load(config["dataset"], tuple(config["trusted_modules"]))[1].test_images[:COMPARED]
     except UserError:
         images = None
-    difference = export(trained, arguments.to, path, inputs_to_compare(trained, images))
+    difference = export(trained, to, path, inputs_to_compare(trained, images))
     on = "random inputs, as the data set is not here" if images is None else f"{len(images)} test images"
     show(f"{path}: on {on} its scores differ from the network's by {difference:.1g} at most, relative to the largest")
     inputs = trained.preprocess.inputs

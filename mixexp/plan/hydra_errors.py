@@ -13,7 +13,7 @@ from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import GrammarParseError, InterpolationResolutionError, MissingMandatoryValue
 
-from mixexp.errors import closest
+from mixexp.errors import closest, refusal
 from mixexp.plan.options import options
 from mixexp.plan.shapes import misshapen
 from mixexp.plan.unknown import NoSuchSetting, no_such_setting, partly_there
@@ -103,8 +103,9 @@ def _hydras_setting(key: str, typed: Sequence[str]) -> str:
     else:
         above = OmegaConf.select(store.load("hydra/config.yaml").node, parent.removeprefix("hydra").removeprefix("."))
         known = sorted(map(str, above)) if OmegaConf.is_dict(above) else []
-    there = f"; {parent} has {', '.join(known)}" if known else ""
-    return f"{key}: no such setting of Hydra's{there}.{closest(key, [f'{parent}.{name}' for name in known])}"
+    near = closest(key, [f"{parent}.{name}" for name in known])
+    problem = f"{key}: no such setting of Hydra's"
+    return refusal(problem, near, f"{parent} has {', '.join(known)}") if known else f"{problem}.{near}"
 
 
 def explain(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> str:
@@ -191,31 +192,27 @@ def _missing_option(text: str, groups: Mapping[str, Collection[str]], own: Seque
             return f"{place[1]}.yaml: a defaults list chooses another group's option with 'override /{known}: {option}'"
         choices = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE) or list(groups.get(group, ()))
         if not choices:
-            return f"{group} = {option}{where}: no such group; there are {', '.join(groups)}.{closest(group, groups)}"
-        return (
-            f"{group} = {option}{where}: no such option; there are"
-            f" {', '.join(choices)}.{_instead(group, option, choices, own)}"
-        )
+            there = f"there are {', '.join(groups)}"
+            return refusal(f"{group} = {option}{where}: no such group", closest(group, groups), there)
+        return _no_option(group, option, where, choices, own)
     if missing := re.search(r"Could not load '(?:.*/)?([^/']+)/([^/']+)'", text):
         group, option = missing.groups()
-        known = list(groups.get(group, ()))
-        return (
-            f"{group} = {option}{where}: no such option; there are"
-            f" {', '.join(known)}.{_instead(group, option, known, own)}"
-        )
+        return _no_option(group, option, where, list(groups.get(group, ())), own)
     return None
 
 
-def _instead(group: str, option: str, known: Collection[str], own: Sequence[Path]) -> str:
-    """The place for an option of the user's own, unless the group is Hydra's, and the nearest known option."""
-    near = closest(option, known)
+def _no_option(group: str, option: str, where: str, known: Collection[str], own: Sequence[Path]) -> str:
+    """The message about an option that is not there: the nearest one, the known ones, and, but for a group of Hydra's,
+    where an option of the user's own would lie."""
+    there = f"there are {', '.join(known)}"
+    message = refusal(f"{group} = {option}{where}: no such option", closest(option, known), there)
     if "/" in group:
-        return near
+        return message
     if own:
-        return f" One of your own would be {own[0] / group / option}.yaml.{near}"
+        return f"{message} One of your own would be {own[0] / group / option}.yaml."
     return (
-        f" One of your own would be DIR/{group}/{option}.yaml, with --config-dir DIR or config_dirs: [DIR] in a"
-        f" mixexp.yaml.{near}"
+        f"{message} One of your own would be DIR/{group}/{option}.yaml, with --config-dir DIR or config_dirs: [DIR] in"
+        " a mixexp.yaml."
     )
 
 
@@ -228,6 +225,7 @@ def _defaults_list(text: str, groups: Mapping[str, Collection[str]]) -> str | No
         word = f"{group}={option}" if option else group
         return f"~{word}: this run has no {word if option else f'option of {group}'} to take away"
     if match := re.search(r"Could not override '([^']+)'\.\s+(?:No match in the defaults list|Did you mean)", text):
-        return f"{where}override {match[1]}: no such group; there are {', '.join(groups)}.{closest(match[1], groups)}"
+        there = f"there are {', '.join(groups)}"
+        return refusal(f"{where}override {match[1]}: no such group", closest(match[1], groups), there)
     matches = ((re.search(pattern, text), sentence) for pattern, sentence in _SENTENCES.items())
     return next((sentence.format(*match.groups()) for match, sentence in matches if match), None)

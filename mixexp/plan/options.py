@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mixexp.errors import UserError, closest
+from mixexp.errors import UserError, closest, refusal
 from mixexp.project import no_folder, project
 from mixexp.settings import CONF, leaves
 from mixexp.text import in_hydra
@@ -64,7 +64,7 @@ def describe(folders: Iterable[Path], group: str | None) -> str:
         return reference.as_text(reference.table() if name == "table" else reference.figures())
     if name not in groups:
         names = [*groups, "settings", "table", "figures"]
-        raise UserError(f"list {group}: no such group; there are {', '.join(names)}.{closest(group, names)}")
+        raise UserError(refusal(f"list {group}: no such group", closest(group, names), f"there are {', '.join(names)}"))
     more = {
         option: [
             f"Edition {edition}: {why} mixexp reproduce {option} edition={edition}" for edition, why in reasons.items()

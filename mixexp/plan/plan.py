@@ -59,6 +59,11 @@ class Plan:
         """The number of cells that are not left out."""
         return self.cells - len({cell for refusal in self.too_large for cell in refusal.cells})
 
+    @property
+    def refused(self) -> int:
+        """How many cells have settings that cannot run."""
+        return len({cell for refusal in self.refusals for cell in refusal.cells})
+
     def left_out(self) -> list[str]:
         """A line for every reason why cells are left out of the sweep."""
         return [_words(refusal, self.cells) for refusal in self.too_large]

@@ -14,7 +14,7 @@ import yaml
 
 from mixexp.build import GIVEN, hints_of, locate
 from mixexp.build.wording import allowed
-from mixexp.errors import UserError, closest
+from mixexp.errors import UserError, closest, refusal
 from mixexp.plan.options import options
 from mixexp.settings import CONF, DESCRIPTIONS, OPTIONAL, under
 from mixexp.text import in_hydra, one_line
@@ -39,14 +39,16 @@ class Setting:
 
 def settings_reference(folders: Sequence[Path]) -> str:
     """Every setting of a run outside the groups, a line each, and the default options; folders: of options."""
-    chosen = [
-        f"{group}={option}" for group, option in chosen_options(CONF / "config.yaml") if group in options(folders)
-    ]
     closing = [
-        f"Options by default: {' '.join(chosen)}",
+        f"Options by default: {' '.join(f'{group}={option}' for group, option in default_options(folders).items())}",
         "mixexp list shows the others, mixexp list GROUP=OPTION the settings of one.",
     ]
     return "\n".join([*_lines(root_settings().values()), "", *closing])
+
+
+def default_options(folders: Sequence[Path]) -> dict[str, str]:
+    """The option that a run has by default, by its group."""
+    return {group: option for group, option in chosen_options(CONF / "config.yaml") if group in options(folders)}
 
 
 @functools.cache
@@ -68,10 +70,11 @@ def root_settings() -> Mapping[str, Setting]:
 
 @dataclass(frozen=True)
 class Part:
-    """A class of an option and its settings, those of the file first, then those that the signature alone has.
+    """A class of an option and its settings: first those of the file, then those of the signature alone.
 
     place: dotted, such as mix.ratio. target: the path of the class. made: the class, None where it cannot be imported.
-    docstring: of the class, or why it cannot be imported.
+    docstring: of the class, or why it cannot be imported. The part of an experiment has no class and no place, and its
+    docstring names the options.
     """
 
     place: str
@@ -82,14 +85,28 @@ class Part:
 
     @property
     def about(self) -> list[str]:
-        """The paragraphs on the class itself, or the one reason why it cannot be imported."""
+        """The paragraphs on the class itself, each as one line, or the reason why it cannot be imported."""
         if self.made is None:
-            return [self.docstring]
-        return _description(self.docstring, inspect.signature(self.made).parameters)
+            return [one_line(self.docstring)] * bool(self.docstring)
+        return [*map(one_line, _description(self.docstring, inspect.signature(self.made).parameters))]
 
 
 def option_reference(folders: Sequence[Path], group: str, option: str, trusted: Sequence[str] = ()) -> str:
-    """The header of an option, its classes and their settings, a line each.
+    """The header of an option, its classes and their settings, a line each; arguments as of ``option_parts``."""
+    head, parts = option_parts(folders, group, option, trusted)
+    texts = ["\n  ".join([f"{group}={option}", *head])]
+    for part in parts:
+        if part.target:
+            texts.append("\n  ".join([f"{part.place}: {part.target}", *part.about, *_lines(part.settings)]))
+        else:
+            texts += [*part.about, "\n".join(_lines(part.settings))]
+    return "\n\n".join(texts)
+
+
+def option_parts(
+    folders: Sequence[Path], group: str, option: str, trusted: Sequence[str] = ()
+) -> tuple[list[str], list[Part]]:
+    """The header of an option's file, and its classes with their settings.
 
     folders: of options; trusted: the user's own modules that a `_target_` may name. Raises UserError where there is no
     such option.
@@ -97,40 +114,24 @@ def option_reference(folders: Sequence[Path], group: str, option: str, trusted: 
     groups = options(folders)
     if option not in groups.get(group, ()):
         there = [f"{name}={member}" for name in ([group] if group in groups else groups) for member in groups[name]]
-        missing = (
-            f"option; there are {', '.join(groups[group])}"
-            if group in groups
-            else f"group; there are {', '.join(groups)}"
-        )
-        raise UserError(f"list {group}={option}: no such {missing}.{closest(f'{group}={option}', there)}")
-    head = "\n  ".join([f"{group}={option}", *groups[group][option]])
+        missing, known = ("option", groups[group]) if group in groups else ("group", groups)
+        near = closest(f"{group}={option}", there)
+        raise UserError(refusal(f"list {group}={option}: no such {missing}", near, f"there are {', '.join(known)}"))
+    files = {path.stem: path for folder in folders for path in sorted(folder.glob(f"{group}/*.yaml"))}
+    head = groups[group][option]
     if group == "experiment":
-        return "\n\n".join([head, *_of_experiment(_files(folders, group)[option])])
-    blocks = (
-        "\n  ".join([f"{part.place}: {part.target}", *map(one_line, part.about), *_lines(part.settings)])
-        for part in parts(folders, group, option, trusted)
-    )
-    return "\n\n".join([head, *blocks])
-
-
-def parts(folders: Sequence[Path], group: str, option: str, trusted: Sequence[str] = ()) -> list[Part]:
-    """The classes that an option, which is there, is made of; arguments as of ``option_reference``."""
-    found = _merged(_files(folders, group), option)
+        return head, [_of_experiment(files[option])]
+    found = _merged(files, option)
     targets = {
         key.removesuffix("_target_"): setting.value for key, setting in found.items() if _last(key) == "_target_"
     }
-    return [_part(group, place, targets, found, trusted) for place in targets]
+    return head, [_part(group, place, targets, found, trusted) for place in targets]
 
 
-def _files(folders: Sequence[Path], group: str) -> dict[str, Path]:
-    return {path.stem: path for folder in folders for path in sorted(folder.glob(f"{group}/*.yaml"))}
-
-
-def _of_experiment(path: Path) -> Iterator[str]:
+def _of_experiment(path: Path) -> Part:
     """The options and settings that an experiment has in place of the defaults; `plan` shows its grid."""
-    if chosen := " ".join(f"{group}={option}" for group, option in chosen_options(path)):
-        yield f"Options: {chosen}"
-    yield "\n".join(_lines(experiment_settings(path)))
+    chosen = " ".join(f"{group}={option}" for group, option in chosen_options(path))
+    return Part("", "", None, f"Options: {chosen}" if chosen else "", experiment_settings(path))
 
 
 def experiment_settings(path: Path) -> list[Setting]:

@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from mixexp.errors import closest
+from mixexp.errors import closest, refusal
 from mixexp.plan.composer import Composed, Composer
 from mixexp.plan.options import commented, options, settings
 from mixexp.settings import leaves
@@ -163,20 +163,20 @@ def no_such_setting(key: str, cells: Sequence[Composed], folders: Sequence[Path]
     if "." not in key:
         siblings = list(dict.fromkeys([*siblings, *options(folders)]))
     known = list(dict.fromkeys([*siblings, *(name for cell in cells for name in _names(cell))]))
-    there = f"; there are {', '.join(siblings)}" if siblings else ""
+    there = f"there are {', '.join(siblings)}"
     group, last = key.partition(".")[0], key.rpartition(".")[2]
     same = [name for name in known if name.rpartition(".")[2] == last and not name.endswith("_target_") and name != key]
     if "." not in key and same:
-        return f"{key}: no such setting{there}. Did you mean {' or '.join(map(repr, same))}?"
-    # a shared beginning would make every sibling look alike, so only the last parts are compared
+        return refusal(f"{key}: no such setting", f" Did you mean {' or '.join(map(repr, same))}?", there)
+    # a shared beginning would make every sibling look alike, so only the last part is compared among them
     lasts = {name.rpartition(".")[2]: name for name in siblings}
     near = difflib.get_close_matches(last, lasts, n=1)
     if near:
-        return f"{key}: no such setting{there}. Did you mean '{lasts[near[0]]}'?"
-    others = _of_others(key, group, folders, typed)
-    return f"{key}: no such setting{there}." + (
-        others or closest(key, [name for name in known if not key.startswith(f"{name}.")])
-    )
+        return refusal(f"{key}: no such setting", f" Did you mean '{lasts[near[0]]}'?", there)
+    nearest = closest(key, [name for name in known if not key.startswith(f"{name}.")])
+    if others := _of_others(key, group, folders, typed):  # with a command, which stands last so that it can be copied
+        return f"{key}: no such setting{f'; {there}' if '.' in key and siblings else ''}.{others}"
+    return refusal(f"{key}: no such setting", nearest, there) if siblings else f"{key}: no such setting.{nearest}"
 
 
 def _no_table(key: str, cell: Composed, typed: Sequence[str]) -> str:

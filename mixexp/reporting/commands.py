@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mixexp.errors import Parser, UserError, closest, show
-from mixexp.metrics import RULES
+from mixexp.errors import UserError, closest, show, show_json
 from mixexp.project import outputs
 from mixexp.reporting import claim_sheets, claim_text
 from mixexp.reporting import compare as comparison
 from mixexp.reporting import leaderboard as board
 from mixexp.reporting.changes import read
 from mixexp.reporting.claims import decide, family, only, problems_of
-from mixexp.reporting.csv_files import as_csv
+from mixexp.reporting.csv_files import as_csv, table_record
+from mixexp.reporting.tables import Table
 from mixexp.reporting.write import write_files, write_report
 from mixexp.spec.claims import groups_in
 from mixexp.spec.experiments import Experiment, experiments, places
@@ -28,143 +28,90 @@ from mixexp.training.reader import everywhere
 
 
 def report(
-    words: list[str], options: Sequence[Path], code_now: Callable[[str], str | None] = lambda module: None
+    arguments: Namespace, options: Sequence[Path], code_now: Callable[[str], str | None] = lambda module: None
 ) -> None:
     """Write the report of some folders; its tables are printed before its figures are drawn.
 
     options: folders of options. code_now: the hash that a module of the user's own has now, by its name.
     """
-    parser = Parser(prog="mixexp report", description="Tables and plots of the runs in folders.")
-    parser.add_argument("directory", nargs="+", type=Path, help="folders of runs; several make one report")
-    parser.add_argument("--rule", choices=RULES, help="selection rule of the headline table")
-    parser.add_argument(
-        "--baseline",
-        metavar="LABEL",
-        help="the row or column that the others are compared with, run by run of the same seed",
-    )
-    parser.add_argument(
-        "--table",
-        type=Path,
-        metavar="FILE",
-        help="a YAML file with keys of a table (mixexp list table) in place of the runs' own",
-    )
-    parser.add_argument("--metric", help="what is shown: a column of metrics.csv, error or probe.<file>.<column>")
-    parser.add_argument("--rows", metavar="KEY", help="the setting whose values are the rows")
-    parser.add_argument("--columns", metavar="KEY", help="the setting whose values are the columns")
-    parser.add_argument("--swap", action="store_true", help="rows as columns and columns as rows")
-    parser.add_argument("--title", metavar="TEXT", help="what the table is called")
-    for flag, form, words_of_it in (
-        ("--order", "KEY=V1,V2,...", "the order of rows or columns; those left out follow"),
-        ("--where", "KEY=V1,V2,...", "only runs with one of these values"),
-        ("--figure", "KIND:OPTION=VALUE,...", "one more figure (mixexp list figures)"),
-        ("--note", "TEXT", "a sentence below the title and among the notes"),
-    ):
-        parser.add_argument(flag, action="append", default=[], metavar=form, help=f"{words_of_it}; may be given again")
-    parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="where the report goes (default: report in the folder of runs)"
-    )
-    arguments = parser.parse_args(words)
     changes = read(arguments.table, vars(arguments))
     gc.disable()  # it would look through ten thousand runs again and again
     try:
+        tables: list[tuple[Table, Path]] = []
         written = write_report(
-            arguments.directory,
+            [Path(name) for name in arguments.dir],
             arguments.rule,
             arguments.baseline,
             arguments.out,
-            show_table(),
+            (lambda path: None) if arguments.json else show_table(),
             options,
             changes,
             code_now=code_now,
+            made=lambda table, folder: tables.append((table, folder)),
         )
-        show("\n".join(map(str, written)))
+        if arguments.json:
+            shown = [table_record(table, folder) for table, folder in tables]
+            show_json("mixexp.report/1", {"tables": shown, "files": written})
+        else:
+            show("\n".join(map(str, written)))
     finally:
         gc.enable()
 
 
-def compare(words: list[str]) -> None:
+def compare(arguments: Namespace) -> None:
     """Print what changed between two folders or commits."""
-    parser = Parser(
-        prog="mixexp compare",
-        description="What changed between two folders of runs, or two git commits that made runs.",
-    )
-    parser.add_argument("first", help="a folder of runs, or a git commit")
-    parser.add_argument("second", help="another one")
-    parser.add_argument(
-        "--in",
-        dest="places",
-        nargs="+",
-        type=Path,
-        default=[outputs()],
-        metavar="DIR",
-        help="where the runs of commits are (default: outputs)",
-    )
-    parser.add_argument(
-        "--metric", help="a column of metrics.csv, error or probe.<file>.<column> (default: that of the runs' tables)"
-    )
-    parser.add_argument("--rule", choices=RULES, default="last", help="selection rule (default: last)")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write compare.md and compare.csv there")
-    arguments = parser.parse_args(words)
     names = arguments.first, arguments.second
-    sides = comparison.sides(names, arguments.places)
+    sides = comparison.sides(names, arguments.places or [outputs()])
     spec = of_metric(arguments.metric or comparison.metric_of([*sides[0], *sides[1]]))
     differences = comparison.compare(names, sides, spec, arguments.rule)
     text = comparison.document(differences, spec, arguments.rule)
-    show(text)
+    records = comparison.records(differences, spec, arguments.rule)
+    written = []
+    if not arguments.json:
+        show(text)
     if arguments.out:
-        written = write_files(
-            arguments.out,
-            {"compare.md": text, "compare.csv": as_csv(comparison.records(differences, spec, arguments.rule))},
-        )
+        written = write_files(arguments.out, {"compare.md": text, "compare.csv": as_csv(records)})
+    if arguments.json:
+        about = comparison.about(differences)
+        show_json("mixexp.compare/1", {**about, "changes": records, "files": written})
+    elif written:
         show("\n".join(map(str, written)))
 
 
-def leaderboard(words: list[str]) -> None:
+def leaderboard(arguments: Namespace) -> None:
     """Print the methods ranked under each protocol."""
-    parser = Parser(
-        prog="mixexp leaderboard",
-        description="Methods ranked under each protocol, over all runs in folders and those in them.",
-    )
-    parser.add_argument(
-        "directory", nargs="*", type=Path, default=[outputs()], help="where the runs are (default: outputs)"
-    )
-    parser.add_argument(
-        "--metric",
-        default="accuracy",
-        help="a column of metrics.csv, error or probe.<file>.<column> (default: accuracy)",
-    )
-    parser.add_argument("--rule", choices=RULES, default="last", help="selection rule (default: last)")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write leaderboard.md and leaderboard.csv there")
-    arguments = parser.parse_args(words)
-    missing = [str(path) for path in arguments.directory if not path.is_dir()]
+    folders = [Path(name) for name in arguments.dir] or [outputs()]
+    missing = [str(path) for path in folders if not path.is_dir()]
     if missing:
         raise UserError(f"leaderboard: {', '.join(missing)} is no folder")
-    runs = everywhere(arguments.directory)
+    runs = everywhere(folders)
     if not runs:
-        raise UserError(f"leaderboard: there is no run in {', '.join(map(str, arguments.directory))}")
+        raise UserError(f"leaderboard: there is no run in {', '.join(map(str, folders))}")
     rows = board.leaderboard(runs, arguments.metric, arguments.rule)
     ranked = {run.folder for row in rows for run in row.runs}
-    text = board.document(rows, arguments.metric, arguments.rule, [run for run in runs if run.folder not in ranked])
-    show(text)
+    lost = [run for run in runs if run.folder not in ranked]
+    text, records = (
+        board.document(rows, arguments.metric, arguments.rule, lost),
+        board.records(rows, arguments.metric, arguments.rule),
+    )
+    written = []
+    if not arguments.json:
+        show(text)
     if arguments.out:
-        records = as_csv(board.records(rows, arguments.metric, arguments.rule))
-        show("\n".join(map(str, write_files(arguments.out, {"leaderboard.md": text, "leaderboard.csv": records}))))
+        written = write_files(arguments.out, {"leaderboard.md": text, "leaderboard.csv": as_csv(records)})
+    if arguments.json:
+        not_ranked = board.not_ranked(lost, arguments.metric)
+        methods = [
+            {**record, "folders": [run.folder for run in row.runs]} for record, row in zip(records, rows, strict=True)
+        ]
+        show_json("mixexp.leaderboard/1", {"methods": methods, "not_ranked": not_ranked, "files": written})
+    elif written:
+        show("\n".join(map(str, written)))
 
 
-def claims(words: list[str], folders: Sequence[Path], known: Callable[[set[str]], Mapping[str, Any]]) -> None:
+def claims(arguments: Namespace, folders: Sequence[Path], known: Callable[[set[str]], Mapping[str, Any]]) -> None:
     """Print what runs say of the claims that experiments make; folders: of options; known: the settings there are, of
     some groups in full."""
-    parser = Parser(prog="mixexp claims", description="What the articles claim, and what runs say of it.")
-    parser.add_argument("name", nargs="*", help="experiments, or single claims as EXPERIMENT.CLAIM (default: all)")
-    parser.add_argument(
-        "--runs",
-        nargs="+",
-        type=Path,
-        metavar="DIR",
-        help="where the runs are (default: the experiments' folders in outputs and outputs/published)",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    arguments = parser.parse_args(words)
     if missing := [str(path) for path in arguments.runs or () if not path.is_dir()]:
         raise UserError(f"claims: {', '.join(missing)} is no folder")
     stated = {name: experiment for name, experiment in experiments(folders).items() if experiment.claims is not None}
@@ -180,9 +127,7 @@ def claims(words: list[str], folders: Sequence[Path], known: Callable[[set[str]]
         decided = only(decided, asked)
     if arguments.json:
         claimed, checked = claim_sheets.records(decided), claim_sheets.check_records(decided.checks)
-        show(
-            json.dumps({"claims": claimed, "checks": checked, "left_out": decided.left_out}, indent=1, allow_nan=False)
-        )
+        show_json("mixexp.claims/1", {"claims": claimed, "checks": checked, "left_out": decided.left_out})
     else:
         show(claim_text.as_text(decided, asked))
 

@@ -283,6 +283,26 @@ def records(comparison: Comparison, spec: Mapping[str, Any], rule: str) -> list[
     return records
 
 
+def about(comparison: Comparison) -> dict[str, Any]:
+    """The two sides of a comparison as a record: the settings and circumstances that differ, and the runs without a
+    counterpart or a number."""
+    first, second = comparison.names
+    return {
+        "first": first,
+        "second": second,
+        "runs": [len(side) for side in comparison.sides],
+        "settings": comparison.changed,
+        "circumstances": comparison.circumstances,
+        "only_in_first": comparison.alone[0],
+        "only_in_second": comparison.alone[1],
+        "without_number": [
+            {"run_id": run.folder.name, "outcome": run.outcome, "problem": run.problem}
+            for side in comparison.lost
+            for run in side
+        ],
+    }
+
+
 def metric_of(runs: Iterable[Run]) -> str:
     """The metric of the runs' tables where they have the same, else the usual one."""
     metrics = {str(run.table.get("metric") or DEFAULTS["metric"]) for run in runs if run.table}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mixexp.reporting.runs import implied_by_group, varying
@@ -63,6 +64,25 @@ def tidy(table: Table) -> list[dict[str, Any]]:
             }
             records.append(rounded(record, table.spec))
     return records
+
+
+def table_record(table: Table, folder: Path) -> dict[str, Any]:
+    """A table for `mixexp report --json`: what it shows, its cells and differences, and the remarks below it."""
+    return {
+        "title": table.spec["title"],
+        "folder": folder,
+        "metric": table.spec["metric"],
+        "better": table.spec["better"],
+        "rule": table.rule,
+        "statistic": table.spec["statistic"],
+        "rows": [row.label for row in table.rows],
+        "columns": [column.label for column in table.columns],
+        "runs": len(table.runs),
+        "with_result": len({run.folder for members in table.cells.values() for run in members}),
+        "cells": tidy(table),
+        "differences": contrast_records(table),
+        "remarks": table.remarks,
+    }
 
 
 def contrast_records(table: Table) -> list[dict[str, Any]]:

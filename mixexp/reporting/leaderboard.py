@@ -107,10 +107,7 @@ def document(rows: Sequence[Row], metric: str, rule: str, lost: Sequence[Run]) -
         " p, paired by seed and times the number of pairs of methods under the protocol, says where a method is another"
         " than the first by more than noise."
     )
-    counts = Counter(
-        run.outcome if run.outcome != "finished" else "copies" if scored(run, spec)[0] else f"without {metric}"
-        for run in lost
-    )
+    counts = not_ranked(lost, metric)
     parts += (
         [f"Not ranked: {', '.join(f'{count} {plain(outcome)}' for outcome, count in counts.items())}."] if lost else []
     )
@@ -130,6 +127,15 @@ def document(rows: Sequence[Row], metric: str, rule: str, lost: Sequence[Run]) -
             *grid(Sheet(head, [_cells(row, spec) for row in members], 3)),
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def not_ranked(lost: Iterable[Run], metric: str) -> dict[str, int]:
+    """The number of runs without a rank, by the reason."""
+    spec = of_metric(metric)
+    return Counter(
+        run.outcome if run.outcome != "finished" else "copies" if scored(run, spec)[0] else f"without {metric}"
+        for run in lost
+    )
 
 
 def records(rows: Iterable[Row], metric: str, rule: str) -> list[dict[str, Any]]:

@@ -55,18 +55,20 @@ def write_report(
     changes: Changes = NOTHING,
     only: Collection[Path] | None = None,
     code_now: Callable[[str], str | None] = lambda module: None,
+    made: Callable[[Table, Path], None] = lambda table, folder: None,
 ) -> list[Path]:
     """Write the tables, CSV files, figures and page of all the runs in some folders; returns the paths, the page last.
 
-    Into ``out``, or ``report`` in the folder; for several folders, ``report`` in the one that holds them all.
-    ``rule`` (last, median_last_10, best or best_validation) replaces the rule by which the table compared with selects,
-    ``baseline`` its baseline. ``wrote`` is told of each file once it is whole: all tables come before the first figure,
-    which takes longer. ``options``: the folders with the files of experiments, which describe their tables and state
-    their claims; None for the program's. ``changes``: what the reader has otherwise in the tables. ``only``: the
-    folders, resolved, of the runs to take; None for all. ``code_now``: the hash that a module of the user's own has
-    now, by its name, None where it is not known. Raises UserError for a folder without runs, for an unknown
-    rule, for a baseline that no table has, for changes that no run allows, and for folders in different places without
-    ``out``.
+    Into ``out``, or ``report`` in the folder; for several folders, ``report`` in their common parent. ``rule`` (last,
+    median_last_10, best or best_validation) replaces the table's selection rule, ``baseline`` its baseline. ``wrote``
+    receives each file once it is complete: all tables come before the first figure, which takes longer. ``options``:
+    the folders with the files of experiments, which describe their tables and state their claims; None for the
+    program's. ``changes``: the reader's changes to the tables. ``only``: the folders, resolved, of the runs to take;
+    None for all. ``code_now``: the present hash of a module of the user's own, by its name, None where it is not known.
+    ``made`` gets each table and its folder.
+
+    Raises UserError for a folder without runs, for an unknown rule, for a baseline that no table has, for changes that
+    no run allows, and for folders in different places without ``out``.
     """
     # an earlier report is next to the folders in `mixexp report outputs/*`
     directories = [
@@ -125,6 +127,7 @@ def write_report(
             pictures, problems = _figures(table, folder)
             tell(_with_figures(table, folder, decided, pictures, problems))
             parts.append(Part(table, _name(table), files, pictures, problems, decided))
+            made(table, folder)
         tell([_write(home / PAGE, page(home, name_of_all, directories, parts, changes.notes))])
     return list(written)
 

@@ -23,7 +23,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from mixexp.errors import RunsFailed, UserError, closest, say
+from mixexp.errors import RunsFailed, UserError, closest, refusal, say
 from mixexp.plan.options import config_dirs, options, user_folders
 from mixexp.plan.overrides import of_each_cell, parse, refuse, refuse_several, values
 from mixexp.settings import CONF
@@ -159,9 +159,8 @@ def _flags(words: Sequence[str], folders: Sequence[Path]) -> tuple[list[str], li
         long = [option for option in known if option.startswith("--")]
         if "=" in unknown[0] and not closest(name.lower(), long):
             raise UserError(f"{unknown[0]}: settings have no dashes. Did you mean {in_shell(unknown[0].lstrip('-'))}?")
-        raise UserError(
-            f"{unknown[0]}: no such option; there are -m, {', '.join(sorted(long))}.{closest(name.lower(), long)}"
-        )
+        near = closest(name.lower(), long)
+        raise UserError(refusal(f"{unknown[0]}: no such option", near, f"there are -m, {', '.join(sorted(long))}"))
     flags, left = [], list(arguments.overrides)
     for word in reversed(words):  # an option's value may look like an override before it
         if left and word == left[-1]:

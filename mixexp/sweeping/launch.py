@@ -16,7 +16,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import OmegaConf
 
-from mixexp.errors import RunsFailed, UserError, show
+from mixexp.errors import RunsFailed, UserError, show, show_json
 from mixexp.plan.changes import stale, to_remake
 from mixexp.plan.composer import Composed
 from mixexp.plan.loops import loop_of
@@ -27,8 +27,11 @@ from mixexp.sweeping.estimate import GUESS, DurationModel, evaluation_remark, gu
 from mixexp.sweeping.links import link_by_label
 from mixexp.sweeping.one import earlier_end, failures_of, print_notes
 from mixexp.sweeping.pool import Outcomes, run_all, slots_for
+from mixexp.sweeping.records import AS_JSON, folder_record
+from mixexp.sweeping.screen import draw_block, on_terminal
 from mixexp.sweeping.status import PlannedRun, RunStatus, State, at_work, describe, keep_plan, plan_name, scan
-from mixexp.text import in_shell
+from mixexp.text import in_shell, one_line
+from mixexp.training.folder import headline
 from mixexp.training.reader import load_state
 from mixexp.training.spec import RunSpec
 
@@ -100,20 +103,25 @@ def launch_with(launcher: Launcher, cells: Sequence[Composed], words: Sequence[S
 def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None:
     """Print the plan of a sweep, without starting any run; raises UserError for cells that it would refuse."""
     sweep = plan(cells, words)
-    if sweep.runs:
-        print("".join(f"{line}\n" for line in [*idle_axes(sweep.runs), *stale(sweep.runs)]), end="")
-        again = {folder.name for folder in to_remake(sweep.runs)}
-        runs = [
-            RunStatus(status.run, State.CHANGED, "made again") if status.run.name in again else status
-            for status in scan(sweep.folder, _planned(sweep))
-        ]
-        to_do = [run for run, status in zip(sweep.runs, runs, strict=True) if status.state.to_do]
-        durations = _durations(sweep.folder, to_do)
+    again = {folder.name for folder in to_remake(sweep.runs)}
+    runs = [
+        RunStatus(status.run, State.CHANGED, "made again") if status.run.name in again else status
+        for status in scan(sweep.folder, _planned(sweep))
+    ]
+    to_do = [run for run, status in zip(sweep.runs, runs, strict=True) if status.state.to_do]
+    durations = _durations(sweep.folder, to_do)
+    notes = [*idle_axes(sweep.runs), *stale(sweep.runs)] if sweep.runs else []
+    rule = (sweep.runs[0].config.table or {}).get("rule", "") if sweep.runs else ""
+    evaluation = evaluation_remark((loop_of(run.config).work(run.config) for run in to_do), rule)
+    remarks = [*[GUESS] * bool(to_do and durations.guessed), *filter(None, [evaluation])]
+    if AS_JSON.get():
+        about = folder_record(sweep.folder, runs, durations, _slots(sweep) if runs else 1)
+        cells_of_plan = {"cells": sweep.cells, "refused": sweep.refused, "left_out": sweep.left_out()}
+        show_json("mixexp.plan/1", {**about, **cells_of_plan, "notes": notes, "remarks": remarks})
+    elif runs:
+        print("".join(f"{line}\n" for line in notes), end="")
         show(describe(sweep.folder, runs, _slots(sweep), None if sweep.refusals else sweep.remaining, durations))
-        if to_do and durations.guessed:
-            show(GUESS)
-        rule = (sweep.runs[0].config.table or {}).get("rule", "")
-        if remark := evaluation_remark((loop_of(run.config).work(run.config) for run in to_do), rule):
+        for remark in remarks:
             show(remark)
     sweep.check()
     if sweep.too_large:
@@ -198,10 +206,14 @@ def _print_summary(sweep: Plan, outcomes: Outcomes, why_stopped: str | None) -> 
     """
     diverged = sum(result["outcome"] == "diverged" for result in outcomes.results.values())
     missing = len(sweep.runs) - len(outcomes.results) - len(outcomes.failures)
-    show(
+    total = (
         f"{sweep.folder}: {len(sweep.runs)} runs, {len(outcomes.results)} done ({outcomes.skipped} of them before), "
         f"{diverged} diverged, {len(outcomes.failures)} failed" + (f", {missing} not finished" if missing else "")
     )
+    if on_terminal():
+        draw_block(total, _ended(sweep, outcomes))
+    else:
+        show(total)
     lines = [f"left out: {line}" for line in sweep.left_out()]
     if outcomes.failures:
         failed = [(run.folder.name, run.label) for run in sweep.runs if run.folder.name in outcomes.failures]
@@ -221,6 +233,21 @@ def _print_summary(sweep: Plan, outcomes: Outcomes, why_stopped: str | None) -> 
         )
     if lines:
         raise RunsFailed("\n".join(lines))
+
+
+def _ended(sweep: Plan, outcomes: Outcomes) -> list[RunStatus]:
+    """The state of each run at the end of a sweep."""
+    statuses = []
+    for run in _planned(sweep):
+        result, failure = outcomes.results.get(run.name), outcomes.failures.get(run.name)
+        if result is not None:
+            state, detail = State.DIVERGED if result["outcome"] == "diverged" else State.DONE, headline(result)
+        elif failure is not None:
+            state, detail = State.FAILED, one_line(failure.rstrip().rpartition("\n")[2])
+        else:
+            state, detail = State.MISSING, "not finished"
+        statuses.append(RunStatus(run, state, detail))
+    return statuses
 
 
 def _enter(run: RunSpec, job: JobReturn | None, outcomes: Outcomes) -> None:

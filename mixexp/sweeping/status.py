@@ -178,33 +178,48 @@ def describe(
     durations: the model for the estimates, by default that of the runs finished in the folder.
     """
     durations = durations or DurationModel.from_finished_runs(folder)
-    columns = [(status.run.name, status.state, status.run.label) for status in runs]
-    widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
-    lines = []
-    for status, words in zip(runs, columns, strict=True):
-        expected = durations.expect(status.run.task) if status.state in (State.CHANGED, State.MISSING) else None
-        detail = f"about {durations.words(expected)}" if expected is not None else status.detail
-        lines.append(
-            "  ".join([*(word.ljust(width) for word, width in zip(words, widths, strict=True)), detail]).rstrip()
-        )
+    columns = rows(runs, durations)
+    widths = [max(map(len, column)) for column in zip(*columns, strict=True)][:3]
+    lines = [
+        "  ".join([*(word.ljust(width) for word, width in zip(words, widths, strict=False)), words[3]]).rstrip()
+        for words in columns
+    ]
     if cells is not None and cells > len(runs):
         lines.append(f"{cells} cells are {len(runs)} different runs: cells that act alike run once")
-    lines.append(totals(folder, runs, durations, slots))
-    if any(status.state is State.FAILED for status in runs):
-        lines.append("error.txt in a failed run's folder says why; retry=failed tries them again")
-    return "\n".join(lines)
+    return "\n".join([*lines, *closing(folder, runs, durations, slots)])
+
+
+def rows(runs: Sequence[RunStatus], durations: DurationModel) -> list[tuple[str, State, str, str]]:
+    """The name, the state, the label and the detail of each run; the time that a missing one takes is its detail."""
+    found = []
+    for status in runs:
+        expected = durations.expect(status.run.task) if status.state in (State.CHANGED, State.MISSING) else None
+        detail = f"about {durations.words(expected)}" if expected is not None else status.detail
+        found.append((status.run.name, status.state, status.run.label, detail))
+    return found
+
+
+def closing(folder: Path, runs: Sequence[RunStatus], durations: DurationModel, slots: int) -> list[str]:
+    """The lines below the runs: the totals, and what to do about failures."""
+    failed = any(status.state is State.FAILED for status in runs)
+    again = "error.txt in a failed run's folder says why; retry=failed tries them again"
+    return [totals(folder, runs, durations, slots), *[again] * failed]
 
 
 def totals(folder: Path, runs: Sequence[RunStatus], durations: DurationModel, slots: int) -> str:
-    """One line: the folder, the number of runs in each state, and the time left."""
-    to_do = [(status.run.task, 1 - status.fraction) for status in runs if status.state.to_do]
-    seconds = durations.total(to_do, slots)
+    """One line: the folder, how many runs are in which state, and how long the rest will take."""
+    to_do, seconds = any(status.state.to_do for status in runs), seconds_left(runs, durations, slots)
     left = (
         "; no finished run to judge the time by"
         if seconds is None
         else f"; about {durations.words(seconds)} left with {slots} at once"
     )
     return f"{folder}: {len(runs)} run{'s' * (len(runs) != 1)}: {counts(runs)}{left if to_do else ''}"
+
+
+def seconds_left(runs: Iterable[RunStatus], durations: DurationModel, slots: int) -> float | None:
+    """The time that the rest of some runs will take, None where nothing is known of it."""
+    return durations.total([(status.run.task, 1 - status.fraction) for status in runs if status.state.to_do], slots)
 
 
 def counts(runs: Iterable[RunStatus]) -> str:
@@ -214,15 +229,19 @@ def counts(runs: Iterable[RunStatus]) -> str:
 
 
 def status(folder: Path) -> str:
-    """The text of `mixexp status` on a folder: the runs that its sweeps planned, and all others in it.
+    """The text of `mixexp status` on a folder: the runs its sweeps planned and those in it besides; raises UserError
+    without any."""
+    plans, runs = look(folder)
+    return "\n".join([describe(folder, runs, plans.slots), *plans.remarks(folder, runs)])
 
-    Raises UserError for a folder without runs.
-    """
+
+def look(folder: Path) -> tuple[Plans, list[RunStatus]]:
+    """A folder's plans that count, and the state of its runs; raises UserError where it has none."""
     plans = read_plans(folder)
     runs = known_runs(folder, plans) if folder.is_dir() else []
     if not runs:
         raise UserError(nothing_there(folder))
-    return "\n".join([describe(folder, scan(folder, runs), plans.slots), *plans.remarks({run.name for run in runs})])
+    return plans, scan(folder, runs)
 
 
 def known_runs(folder: Path, plans: Plans) -> list[PlannedRun]:
@@ -256,17 +275,35 @@ class Plans:
     """The plans of a folder's sweeps that still count: those of sweeps at work, and the last one.
 
     working: whether a process is at work on any of them. queued: the runs whose jobs may wait in a queue, with its
-    launcher's name. abandoned: the sweeps that have ended and do not count.
+    launcher's name. command: of the last sweep, where no other counts. abandoned: the sweeps that have ended and do
+    not count.
     """
 
     runs: Mapping[str, PlannedRun]
     slots: int = 1
     working: bool = False
     queued: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
     abandoned: Sequence[Sweep] = ()
 
-    def remarks(self, runs: Container[str]) -> list[str]:
-        """A line on the earlier planned runs that are not among these, and one on a queue."""
+    def over(self, runs: Iterable[RunStatus]) -> bool:
+        """Whether no process works on any of these runs, and none waits in a queue."""
+        return not self.working and not any(
+            status.state is State.RUNNING or (status.state.to_do and status.run.name in self.queued) for status in runs
+        )
+
+    def remarks(self, folder: Path, runs: Sequence[RunStatus]) -> list[str]:
+        """A line on the runs that no process works on, one on those planned earlier that are not among these, and one
+        on a queue."""
+        idle = sum(status.state.to_do for status in runs) if self.over(runs) else 0
+        lines = []
+        if idle:
+            them = "it" if idle == 1 else "them"
+            again = f"this goes on with {them}: {self.command}" if self.command else f"its command goes on with {them}"
+            lines.append(f"{folder}: abandoned: no process works on the {idle} run{'s' * (idle != 1)} left; {again}")
+        return [*lines, *self._earlier({status.run.name for status in runs})]
+
+    def _earlier(self, runs: Container[str]) -> list[str]:
         left = [(sweep, [name for name in sweep.runs if name not in runs]) for sweep in self.abandoned]
         left = [(sweep, names) for sweep, names in left if names]
         lines = []
@@ -319,7 +356,9 @@ def read_plans(folder: Path) -> Plans:
         queues |= dict.fromkeys(sweep.runs, sweep.queue if sweep in in_queue else "")
     queued = {name: queue for name, queue in queues.items() if queue}
     slots = max((sweep.slots for sweep in counting), default=0)
-    return Plans(runs, max(slots, 1), bool(live), queued, [sweep for sweep in sweeps if sweep not in counting])
+    command = counting[0].command if len(counting) == 1 else ""
+    abandoned = [sweep for sweep in sweeps if sweep not in counting]
+    return Plans(runs, max(slots, 1), bool(live), queued, command, abandoned)
 
 
 def _last_sign(folder: Path, sweep: Sweep) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import re
 import sys
 import time
@@ -17,31 +16,18 @@ from typing import TYPE_CHECKING
 from mixexp.errors import UserError, closest
 from mixexp.files import Stamp, stamp
 from mixexp.sweeping.estimate import DurationModel, duration
+from mixexp.sweeping.screen import Block, by_urgency, frame, on_terminal
 from mixexp.sweeping.signals import handled
-from mixexp.sweeping.status import PlannedRun, Plans, RunStatus, State, counts, known_runs, read_plans, scan, totals
-from mixexp.text import one_line, printable
+from mixexp.sweeping.status import PlannedRun, Plans, RunStatus, State, known_runs, read_plans, scan, totals
+from mixexp.text import printable
 from mixexp.training.folder import headline
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-Block = tuple[str, Sequence[RunStatus]]
-"""The display of a folder: its totals, and its runs in their order on the screen."""
-
-URGENCY = (
-    State.RUNNING,
-    State.FAILED,
-    State.DAMAGED,
-    State.INTERRUPTED,
-    State.DIVERGED,
-    State.DONE,
-    State.CHANGED,
-    State.MISSING,
-)
-"""The order of runs on a screen that is too small for all."""
 SECONDS = 2
-BAR, LABEL = 16, 10
-"""Columns of a bar, and the least columns of a label."""
+BAR = 16
+"""Columns of a bar."""
 _NUMBER = re.compile(r"-?\d+(\.\d*)?|-?\.\d+")
 
 
@@ -79,11 +65,8 @@ class Watched:
 
     @property
     def is_over(self) -> bool:
-        """True if the folder has runs and no process works on any of them."""
-        queued = any(status.run.name in self.plans.queued and status.state.to_do for status in self.runs)
-        return bool(self.runs) and not (
-            self.plans.working or queued or any(status.state is State.RUNNING for status in self.runs)
-        )
+        """Whether there are runs, and no process works on any of them or will."""
+        return bool(self.runs) and self.plans.over(self.runs)
 
     def total(self) -> str:
         """One line on all of its runs."""
@@ -95,16 +78,6 @@ class Watched:
             if path.is_dir() and path != self.folder.absolute()
         ]
         return f"{self.folder}: no run yet, waiting for one.{closest(self.folder.name, beside)}"
-
-    def remarks(self) -> list[str]:
-        """The work left in the folder, once no process is at work."""
-        left = sum(status.state.to_do for status in self.runs)
-        them = "it" if left == 1 else "them"
-        idle = [
-            f"{self.folder}: nobody works on the {left} run{'s' * (left != 1)} left; the command of the sweep goes on"
-            f" with {them}"
-        ]
-        return idle * bool(left) + self.plans.remarks({status.run.name for status in self.runs})
 
 
 def seconds_between(words: Sequence[str]) -> tuple[float | None, list[str]]:
@@ -122,8 +95,6 @@ def seconds_between(words: Sequence[str]) -> tuple[float | None, list[str]]:
                 text = waiting.pop(0)
         elif word.startswith("--watch="):
             text = word.partition("=")[2]
-        elif word.startswith("-"):
-            raise UserError(f"status: {word}: no such option; there is --watch [SECONDS].{closest(word, ['--watch'])}")
         else:
             rest.append(word)
     if text is not None and not (_NUMBER.fullmatch(text) and 0.1 <= float(text) <= 86400):
@@ -142,9 +113,8 @@ def watch(folders: Sequence[Path], seconds: float) -> None:
     A terminal is redrawn; elsewhere a line is printed for each run that has changed. A missing folder is awaited.
     """
     watched = [Watched(folder) for folder in folders]
-    terminal = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
     with handled(lambda number, _: sys.exit(128 + number), "SIGTERM", "SIGHUP"), contextlib.suppress(KeyboardInterrupt):
-        with _screen() if terminal else contextlib.nullcontext(_log()) as show:
+        with _screen() if on_terminal() else contextlib.nullcontext(_log()) as show:
             while True:
                 for folder in watched:
                     folder.scan()
@@ -152,7 +122,7 @@ def watch(folders: Sequence[Path], seconds: float) -> None:
                 if all(folder.is_over for folder in watched):
                     break
                 sleep(seconds)
-        for line in (line for folder in watched for line in folder.remarks()):
+        for line in (line for one in watched for line in one.plans.remarks(one.folder, one.runs)):
             print(printable(line), flush=True)
 
 
@@ -198,37 +168,11 @@ def _log() -> Callable[[Sequence[Watched]], None]:
 
 
 def block(folder: Watched) -> Block:
-    """The display of a folder, with running and failed runs first."""
-    runs = sorted(folder.runs, key=lambda status: URGENCY.index(status.state))
+    """What there is to draw of a folder, the running and failed runs first."""
+    runs = by_urgency(folder.runs)
     return folder.total(), [
         replace(run, detail=_progress(folder.folder, run)) if run.state is State.RUNNING else run for run in runs
     ]
-
-
-def frame(blocks: Sequence[Block], height: int) -> Group:
-    """The part that fits on a screen: each folder's totals and as many of its runs as there is room for."""
-    from rich.console import Group
-    from rich.table import Column, Table
-    from rich.text import Text
-
-    def words(text: str) -> Text:
-        return Text(printable(text), no_wrap=True, overflow="ellipsis")
-
-    lines: list[Text | Table] = []
-    for (total, runs), most in zip(blocks, _shared([1 + len(runs) for _, runs in blocks], height), strict=True):
-        shown = runs if len(runs) < most else runs[: max(most - 2, 0)]
-        # a long label gives way to the run's detail
-        label = Column(min_width=min(LABEL, max((len(status.run.label) for status in shown), default=0)))
-        table = Table.grid(
-            Column(no_wrap=True), Column(no_wrap=True), label, Column(no_wrap=True), padding=(0, 2, 0, 0)
-        )
-        for status in shown:
-            table.add_row(*map(words, (status.run.name, status.state, one_line(status.run.label), status.detail)))
-        parts = [words(total), table] if shown else [words(total)]
-        if len(shown) < len(runs):
-            parts.append(words(f"... and {counts(runs[len(shown) :])}"))
-        lines += parts[:most]
-    return Group(*lines)
 
 
 def _progress(folder: Path, status: RunStatus) -> str:
@@ -244,12 +188,3 @@ def _progress(folder: Path, status: RunStatus) -> str:
         else tuple(n for n in status.last if n not in ("step", "epoch", "lr", "seconds"))
     )
     return f"{bar}  {headline({'last': status.last}, names)}, {duration(max(time.time() - written[0] / 1e9, 0))} ago"
-
-
-def _shared(needed: Sequence[int], height: int) -> list[int]:
-    """The lines of each folder on a screen: all it needs if there is room, else an equal share of the lines left."""
-    given = [0] * len(needed)
-    order = sorted(range(len(needed)), key=lambda place: needed[place])
-    for done, place in enumerate(order):
-        given[place] = min(needed[place], (height - sum(given)) // (len(order) - done))
-    return given

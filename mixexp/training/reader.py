@@ -21,7 +21,7 @@ from mixexp.class_names import up_to_date
 from mixexp.errors import UserError, closest
 from mixexp.files import parse_yaml, read_ends, read_json, read_json_or_nothing, read_text, read_yaml
 from mixexp.settings import ADDED, OPTIONAL_KEYS, comparable, flatten, lookup
-from mixexp.text import one_line
+from mixexp.text import one_line, shorten
 
 Metrics = dict[str, Sequence[float | None]]
 """Columns of metrics.csv: a value for each evaluation, None where there is none."""
@@ -64,6 +64,14 @@ class Run(State):
         """The description of the table this run belongs to, empty where it belongs to none."""
         table = self.config.get("table")
         return table if isinstance(table, dict) else {}
+
+    def __repr__(self) -> str:
+        """The run in a line: its folder, its label, its outcome, and its accuracy or what went wrong."""
+        accuracy = self.last.get("accuracy")
+        figure = f"accuracy {accuracy:.4f}" if isinstance(accuracy, int | float) else shorten(self.problem, 60)
+        label = self.environment.get("label")
+        shown = [shorten(one_line(label), 80) if isinstance(label, str) else "", self.outcome, one_line(figure)]
+        return f"<Run {self.folder}: {', '.join(filter(None, shown))}>"
 
     @property
     def last(self) -> Mapping[str, float]:
