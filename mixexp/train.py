@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def train(
     metadata: Mapping[str, Any],
     warm_starts: Iterable[Path] = (),
     flops: float | None = None,
-) -> Iterator[Progress]:
+) -> Generator[Progress]:
     """Train one run to its end and leave its record; yields after steps, outside all contexts.
 
     config: one that validate has passed. metadata: what else environment.json shall say. warm_starts: folders of runs

@@ -48,7 +48,7 @@ class Splits:
         for values in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             digest.update(f"{values.dtype} {list(values.shape)}".encode())
             # as they lie in memory where images are in channels_last, without a copy
-            digest.update((values.permute(0, 2, 3, 1) if values.ndim == 4 else values).contiguous().numpy())
+            digest.update((values.permute(0, 2, 3, 1) if values.ndim == 4 else values).contiguous().numpy().data)
         return digest.hexdigest()
 
 

@@ -71,7 +71,7 @@ class CsvTable(Table):
             [joined(name) for name in names or ()] for names in (drop, keep, categorical, numeric)
         )
         self.missing = [text.strip() for text in missing or ()]
-        self.decimal = _DECIMALS.get(decimal or "point", decimal)
+        self.decimal = _DECIMALS.get(decimal or "point", decimal or ".")
 
     def read(self) -> Rows:
         """The table; raises UserError for a file, column or value that cannot be used, naming column and row (the first
@@ -298,8 +298,8 @@ class CsvTable(Table):
     def _refuse_marks(self, path: Path, column: Column) -> None:
         """Raise UserError where a column would be one of numbers if their marks were taken away."""
         for decimal in (self.decimal, "," if self.decimal == "." else "."):
-            numbers = [unmarked(text, decimal) for text in column.others]
-            if column.marked or None in numbers or (decimal != self.decimal and column.fractions):
+            numbers = [number for text in column.others if (number := unmarked(text, decimal)) is not None]
+            if column.marked or len(numbers) < len(column.others) or (decimal != self.decimal and column.fractions):
                 continue
             units = {number.unit for number in numbers} | ({""} if column.numbers else set())
             grouped = any(number.marked for number in numbers)
@@ -319,7 +319,7 @@ class CsvTable(Table):
                 f" or type {words}"
             )
         comma = [unmarked(other, ",") for other in column.others]
-        either = decimal == "." and None not in comma and not any(number.marked for number in comma)
+        either = decimal == "." and all(number is not None and not number.marked for number in comma)
         also = f", or where the comma is a decimal one {override('dataset.decimal', ',')}" if either else ""
         return f"to read them as numbers type {words}{also}"
 

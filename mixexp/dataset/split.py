@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def shuffled(count: int, bits: np.random.Philox) -> np.ndarray:
+def shuffled(count: int, bits: np.random.BitGenerator) -> np.ndarray:
     """A random order of 0..count-1, int64 [count].
 
     Raw bits are sorted because numpy keeps a bit generator's output the same for ever, but not

@@ -4,9 +4,9 @@ mixexp.train."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -79,6 +79,7 @@ def coverage(samples: Tensor, centres: Tensor, spread: float) -> tuple[int, floa
 
 def game_budget(config: RunConfig, points: int) -> Budget:
     """The budget of a game, which has no epochs."""
+    assert config.steps is not None, "the check of a game asks for steps"
     return Budget(points, config.batch_size, 1, config.steps, config.evaluations)
 
 
@@ -88,7 +89,7 @@ def play(
     metadata: Mapping[str, Any],
     warm_starts: Iterable[Path] = (),
     flops: float | None = None,
-) -> Iterator[Progress]:
+) -> Generator[Progress]:
     """Train one run to its end and leave its record; yields after steps, outside all contexts, as mixexp.train.train
     does.
 
@@ -99,7 +100,8 @@ def play(
     # -- points whole on the device, networks, optimizers
     run, seed = execution(config), config.seed
     game = config.build("gan")
-    dataset, splits = load(config.dataset, config.trusted)
+    loaded, splits = load(config.dataset, config.trusted)
+    dataset = cast("Any", loaded)  # the check has asked for one in the plane, with its centres
     points = splits.train_images.flatten(1).contiguous().to(run.device)
     with streams.torch_stream(
         torch.device("cpu"), seed, "weights"

@@ -43,7 +43,7 @@ def predict_command(words: list[str]) -> None:
     show(as_text(predictions))
     if arguments.out:
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer: csv.DictWriter[str] = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(records(predictions))
         write_atomically(arguments.out, text.getvalue())

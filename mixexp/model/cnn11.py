@@ -47,8 +47,9 @@ class CNN11(Body):
         he_normal(self)
         # nn.Linear already draws its weight from U(±1/sqrt(fan_in)), as the paper's code does, but its bias too; there
         # it is 0.
-        nn.init.zeros_(self.fc4[1].bias)
-        nn.init.zeros_(self.fc5[0].bias)
+        for layer in (*self.fc4, *self.fc5):
+            if isinstance(layer, nn.Linear):
+                nn.init.zeros_(layer.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.pool1(self.conv1(x))

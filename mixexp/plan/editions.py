@@ -62,7 +62,8 @@ def chosen(hydra_config: DictConfig) -> Edition | None:
             f"edition={name}: experiment={experiment} has no such edition; there are {listed(described)}.{near}"
         )
     # a reference such as ${seed} is an override's, to be resolved in its run
-    block = OmegaConf.to_container(described, resolve=False)[name]
+    blocks: Any = OmegaConf.to_container(described, resolve=False)
+    block = blocks[name]
     problem = edition_problems({name: block}).get(name)
     errors = [problem] if problem else schema_errors(Edition, block, f"editions.{name}")
     if errors:

@@ -41,7 +41,7 @@ def ratio_rows(mix: Mix, lam: Sequence[float]) -> Rows:
     if mix.density(middles) is not None:
         # at its middle alone, a bin at the end of Beta(0.2, 0.2) would have a third of what is drawn in it
         masses = [
-            quad(lambda x: float(mix.density(np.array([x]))[0]), low, high)[0]
+            quad(lambda x: np.asarray(mix.density(np.array([x])), dtype=float)[0], low, high)[0]
             for low, high in itertools.pairwise(edges)
         ]
         formula = np.array(masses) / np.diff(edges)

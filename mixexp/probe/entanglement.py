@@ -52,6 +52,8 @@ class Entanglement(Probe):
     """
 
     files: Mapping[str, tuple[str, ...]] = {"entanglement": ("layer", "temperature", "loss", "minimum")}
+    part: Literal["train", "test"]
+    temperature: float | Literal["minimum"]
 
     def __init__(
         self,
@@ -170,6 +172,7 @@ class Fisher(Probe):
     """
 
     files: Mapping[str, tuple[str, ...]] = {"fisher": ("layer", "criterion", "between", "within")}
+    part: Literal["train", "test"]
 
     def __init__(
         self,

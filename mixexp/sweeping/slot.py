@@ -32,7 +32,9 @@ LOG_LINES = 40  # of a killed run's output, kept with the reason: a crash leaves
 # A fork server imports torch once and forks a slot in milliseconds, before there are threads or a CUDA context to be
 # torn by it.
 # Elsewhere than on Linux the system's libraries may not survive a fork, and a slot imports torch for itself.
-_CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+_CONTEXT = (
+    multiprocessing.get_context("forkserver") if sys.platform == "linux" else multiprocessing.get_context("spawn")
+)
 
 
 def warm_up(threads: int) -> None:
@@ -55,7 +57,7 @@ def _begin(count: int) -> tuple[list[connection.Connection], BaseProcess]:
 
     pauses = iter(FORK_PAUSES)
     while True:
-        pipes = [_CONTEXT.Pipe() for _ in range(count)]
+        pipes: list[Any] = [_CONTEXT.Pipe() for _ in range(count)]
         process = _CONTEXT.Process(target=serve, args=([theirs for _, theirs in pipes],), daemon=True)
         try:
             process.start()
@@ -99,16 +101,19 @@ class Slot:
             for slot, pipe in zip(members, pipes, strict=True):
                 slot.pipe, slot._process, slot._shared, slot.together = pipe, process, len(members) > 1, ()
         self.run, self.fraction, self.heard = run, 0.0, time.monotonic()
+        assert self.pipe is not None
         with contextlib.suppress(OSError):  # it has just died, which reading will show
             self.pipe.send(dataclasses.replace(run, config=run.config.replace(device=self.device)))
 
     def _leave(self) -> None:
         """Give up the process, which the others go on with."""
-        self.pipe.close()
+        if self.pipe is not None:
+            self.pipe.close()
         self._process, self._shared = None, False
 
     def receive(self) -> tuple[str, Any]:
         """What the process says, or how it died; to be called when the pipe is ready."""
+        assert self.pipe is not None
         self.heard = time.monotonic()
         try:
             kind, content = self.pipe.recv()
@@ -123,6 +128,7 @@ class Slot:
     def ended(self) -> bool:
         """Whether the process has ended though nothing says so on the pipe, whose other end one that it began may hold
         open."""
+        assert self._process is not None and self.pipe is not None
         return self._process.exitcode not in (None, FORK_SERVER_GONE) and not self.pipe.poll()
 
     def end(self, reason: str) -> tuple[str, str]:
@@ -138,9 +144,7 @@ class Slot:
 
     def ask_to_end(self) -> None:
         """Let the process end: an idle one at once, a training one after the step it is in and a checkpoint."""
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGTERM)
+        self._signal(signal.SIGTERM)
 
     def close(self, seconds: float = 30.0) -> None:
         """Wait until a process that was asked to end has done so; past so many seconds, kill it."""
@@ -153,6 +157,7 @@ class Slot:
     def _has_ended(self, seconds: float) -> bool:
         """Whether the process ends within so many seconds: its end of the pipe closes, or somebody knows its exit
         code."""
+        assert self._process is not None and self.pipe is not None
         deadline = time.monotonic() + seconds
         with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
             while time.monotonic() < deadline:
@@ -164,12 +169,17 @@ class Slot:
         return True
 
     def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._process.pid, signal.SIGKILL)  # Process.kill does nothing once the fork server has gone
+        self._signal(signal.SIGKILL)  # Process.kill does nothing once the fork server has gone
         self._has_ended(5.0)
 
-    def died(self) -> tuple[str, str]:
+    def _signal(self, number: int) -> None:
+        if self._process is not None and self._process.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
+
+    def died(self) -> tuple[str, Any]:
         """How the process died; its run may have been over by then."""
+        assert self._process is not None and self.run is not None
         self._process.join()
         state = load_state(self.run.folder)
         if state.over:  # it was killed between the end of its run and saying so
@@ -184,6 +194,7 @@ class Slot:
 
     def _failure(self, reason: str) -> tuple[str, str]:
         """Keep the reason, after the end of what the run printed."""
+        assert self.run is not None
         self._leave()
         with contextlib.suppress(OSError):
             printed = read_ends(self.run.folder / "log.txt", 0, 20_000).splitlines()

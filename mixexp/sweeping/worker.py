@@ -69,7 +69,9 @@ def serve(pipes: Sequence[connection.Connection]) -> None:
 
 
 def _die_with_parent() -> None:
-    connection.wait([multiprocessing.parent_process().sentinel])
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # a worker is begun by another process
+    connection.wait([parent.sentinel])
     os._exit(1)  # killed without a word: the run is left unfinished, not failed
 
 
@@ -88,11 +90,12 @@ class Worker:
     def receive(self) -> None:
         """Begin the run that has been sent, or close where the parent has."""
         try:
-            self._run = self.pipe.recv()
+            run: RunSpec = self.pipe.recv()
         except (EOFError, OSError):
             self.closed = True
             return
-        self.steps = iterate(self._run, self._stop, lambda text: self._send("note", text), log=True)
+        self._run = run
+        self.steps = iterate(run, self._stop, lambda text: self._send("note", text), log=True)
 
     def ready(self) -> bool:
         """Whether the run's next step would not have to wait for the device."""
@@ -105,6 +108,7 @@ class Worker:
             return
         # now that no exception holds the run's frames, its memory can be given back, and only then is it told
         kind, content, lost = end
+        assert self.steps is not None
         try:
             self._stream.close(self.steps) if self._stream is not None else self.steps.close()
         except RuntimeError:  # an error that CUDA repeats at every call
@@ -120,6 +124,7 @@ class Worker:
     def _advance(self) -> tuple[str, Any, bool] | None:
         """How the run has ended with this step, None where it has not, and whether the process is past use for
         others."""
+        assert self._run is not None and self.steps is not None  # those without a run are not asked
         try:
             self._stream = self._stream or DeviceStream(
                 execution(self._run.config).device

@@ -151,6 +151,5 @@ def make_deterministic(device: torch.device) -> None:
             "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
         )  # fixed workspaces, read when the first product is formed
         torch.use_deterministic_algorithms(True, warn_only=True)  # a network may need what has no such form
-        torch.utils.deterministic.fill_uninitialized_memory = (
-            False  # a check for errors that costs a pass over all memory
-        )
+        deterministic: Any = torch.utils.deterministic  # torch gives this module its class at run time
+        deterministic.fill_uninitialized_memory = False  # a check for errors that costs a pass over all memory
