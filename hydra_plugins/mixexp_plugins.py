@@ -100,13 +100,13 @@ class GridSweeper(BasicSweeper):
         from mixexp.spec.grid import cells
 
         groups = loaded_groups()
-        blocks = OmegaConf.to_container(self.grid, resolve=True) if not isinstance(self.grid, list) else self.grid
-        root = {key for key in self.config if key != "hydra"}
-        axes = axes_of(self.params, groups)
-        # the edition's cells are the grid; they include the experiment's params
-        if edition := chosen(self.config):
-            blocks, axes = edition.cells(blocks, self.params, root, groups), {}
-        # the later wins: an axis on the command line replaces the experiment's
+        assert self.config is not None and self.launcher is not None  # Hydra calls setup before
+        blocks: Any = self.grid if isinstance(self.grid, list) else OmegaConf.to_container(self.grid, resolve=True)
+        root = {str(key) for key in self.config if key != "hydra"}
+        axes = axes_of(self.params or {}, groups)
+        if edition := chosen(self.config):  # its cells are the grid, in which the experiment's params are settled
+            blocks, axes = edition.cells(blocks, self.params or {}, root, groups), {}
+        # what comes later wins: an axis on the command line replaces the experiment's
         axes |= {override.get_key_element(): values(override, groups) for override in parse(arguments, groups)}
         jobs = cells(blocks, axes, root)
         if isinstance(self.launcher, PoolLauncher):
@@ -117,8 +117,8 @@ class GridSweeper(BasicSweeper):
         return launch_with(self.launcher, _composed(self, jobs), jobs)
 
 
-def _composed(plugin: Launcher | BasicSweeper, jobs: Sequence[Sequence[str]]) -> list[Any]:
-    """The configuration of every job."""
+def _composed(plugin: Any, jobs: Sequence[Sequence[str]]) -> list[Any]:
+    """The configuration of every job; plugin: a launcher or sweeper that Hydra has set up."""
     from mixexp.plan.composer import composer
     from mixexp.plan.unknown import compose_all
 
@@ -162,17 +162,18 @@ class SearchSweeper(BasicSweeper):
                 override.get_key_element().lstrip("+"): ",".join(values(override, loaded_groups()))
                 for override in several
             }
-            words = " ".join(override.input_line for override in several)
+            words = " ".join(str(override.input_line) for override in several)
             spaces = " ".join(in_shell(f"hydra.sweeper.space.{key}.choices=[{texts}]") for key, texts in given.items())
             raise UserError(
                 f"{words}: a search has one value for all that is not in its space; to search among these: {spaces}"
             )
-        settings = {
+        settings: dict[str, Any] = {
             key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
             for key, value in self.settings.items()
         }
         if searched:
             settings["space"] = {**settings["space"], **searched}
+        assert self.hydra_context is not None and self.config is not None  # Hydra calls setup before
         compose = composer(self.hydra_context.config_loader, self.config)
         if isinstance(self.launcher, PlanLauncher):
             return show_plan(compose, arguments, settings)

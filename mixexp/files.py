@@ -269,9 +269,11 @@ def held(path: Path) -> bool:
         if not stat.S_ISREG(path.lstat().st_mode):
             return False
         try:
-            with opened(path) if fcntl is not None else FileLock(path, timeout=0) as file:
-                if fcntl is not None:
-                    fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: several may ask at once
+            if fcntl is None:
+                with FileLock(path, timeout=0):
+                    return False
+            with opened(path) as file:
+                fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)  # several may ask at once
         except (BlockingIOError, Timeout):
             return True
     return False

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,8 @@ def train(
     metadata: Mapping[str, Any],
     warm_starts: Iterable[Path] = (),
     flops: float | None = None,
-) -> Iterator[Progress]:
-    """Train one run to its end and write its record; yields after steps, outside all contexts.
+) -> Generator[Progress]:
+    """Train one run to its end and leave its record; yields after steps, outside all contexts.
 
     config: one that validate has passed. metadata: further facts for environment.json. warm_starts: folders of runs
     that differ in their budget alone; training starts from one that has done the same so far. flops: of the whole run,

@@ -158,7 +158,8 @@ def _hashable(value: Any) -> Any:
 
 def _facts(run: Run) -> dict[str, Any]:
     about = run.environment
-    git = about.get("git") if isinstance(about.get("git"), Mapping) else {}
+    git: Any = about.get("git")
+    git = git if isinstance(git, Mapping) else {}
     values = (
         run.result.get("steps"),
         run.result.get("seconds"),

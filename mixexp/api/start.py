@@ -144,14 +144,15 @@ def _state_of_torch() -> Iterator[None]:
     import torch
 
     threads, backend, shown = torch.get_num_threads(), torch.backends.cudnn.deterministic, warnings.showwarning
-    mode, filled = torch.get_deterministic_debug_mode(), torch.utils.deterministic.fill_uninitialized_memory
+    mode, deterministic = torch.get_deterministic_debug_mode(), cast("Any", torch.utils.deterministic)
+    filled = deterministic.fill_uninitialized_memory  # torch gives this module its class at run time
     try:
         yield
     finally:
         torch.set_num_threads(threads)
         torch.backends.cudnn.deterministic = backend
         torch.set_deterministic_debug_mode(mode)
-        torch.utils.deterministic.fill_uninitialized_memory = filled
+        deterministic.fill_uninitialized_memory = filled
         warnings.showwarning = shown
 
 

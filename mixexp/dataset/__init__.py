@@ -48,8 +48,8 @@ class Splits:
         digest = hashlib.blake2b(repr(self.classes).encode(), digest_size=8)
         for values in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             digest.update(f"{values.dtype} {list(values.shape)}".encode())
-            # in memory order if images are channels_last, without a copy
-            digest.update((values.permute(0, 2, 3, 1) if values.ndim == 4 else values).contiguous().numpy())
+            # as they lie in memory where images are in channels_last, without a copy
+            digest.update((values.permute(0, 2, 3, 1) if values.ndim == 4 else values).contiguous().numpy().data)
         return digest.hexdigest()
 
 

@@ -72,7 +72,7 @@ class CsvTable(Table):
             [joined(name) for name in names or ()] for names in (drop, keep, categorical, numeric)
         )
         self.missing = [text.strip() for text in missing or ()]
-        self.decimal = _DECIMALS.get(decimal or "point", decimal)
+        self.decimal = _DECIMALS.get(decimal or "point", decimal or ".")
 
     def read(self) -> Rows:
         """The table; raises UserError with column and row (counted from 1) for a file or value that cannot be used."""
@@ -294,8 +294,8 @@ class CsvTable(Table):
     def _refuse_marks(self, path: Path, column: Column) -> None:
         """Raise UserError for a column that would be numbers without their marks."""
         for decimal in (self.decimal, "," if self.decimal == "." else "."):
-            numbers = [unmarked(text, decimal) for text in column.others]
-            if column.marked or None in numbers or (decimal != self.decimal and column.fractions):
+            numbers = [number for text in column.others if (number := unmarked(text, decimal)) is not None]
+            if column.marked or len(numbers) < len(column.others) or (decimal != self.decimal and column.fractions):
                 continue
             units = {number.unit for number in numbers} | ({""} if column.numbers else set())
             grouped = any(number.marked for number in numbers)
@@ -315,7 +315,7 @@ class CsvTable(Table):
                 f" or type {words}"
             )
         comma = [unmarked(other, ",") for other in column.others]
-        either = decimal == "." and None not in comma and not any(number.marked for number in comma)
+        either = decimal == "." and all(number is not None and not number.marked for number in comma)
         also = f", or where the comma is a decimal one {override('dataset.decimal', ',')}" if either else ""
         return f"to read them as numbers type {words}{also}"
 

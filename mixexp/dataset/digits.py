@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ class Digits(Dataset):
         from sklearn.datasets import load_digits  # imported here because it takes a second and only these data need it
 
         check_statistics(self.mean, self.std, channels=1)
-        bundle = load_digits()
+        bundle: Any = load_digits()
         images = torch.from_numpy(np.rint(bundle.images * (255 / 16)).astype(np.uint8)[:, None])
         labels = torch.from_numpy(bundle.target.astype(np.int64))
         train, test = stratified_split(bundle.target, self.test_fraction, self.split_seed)

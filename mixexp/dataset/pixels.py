@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def read(path: Path, grey: bool, bits: int | None) -> Picture:
         raise ValueError("it is no picture of a format that can be read") from error
     except Image.DecompressionBombError as error:
         raise ValueError(
-            f"it has more pixels than are read, {2 * Image.MAX_IMAGE_PIXELS:,}: make it smaller"
+            f"it has more pixels than are read, {2 * (Image.MAX_IMAGE_PIXELS or 0):,}: make it smaller"
         ) from error
 
 
@@ -108,7 +109,7 @@ def _eight_bits(values: np.ndarray, limit: int) -> np.ndarray:
     return ((values.astype(np.uint32).clip(max=limit) * 510 + limit) // (2 * limit)).astype(np.uint8)
 
 
-def _deep(image: Image.Image, tiles: list[tuple], path: Path) -> _Deep | None:
+def _deep(image: Image.Image, tiles: Sequence[tuple], path: Path) -> _Deep | None:
     """Values of a loaded picture of more than 8 bits; None for others. tiles: places of its data before loading."""
     tags = getattr(image, "tag_v2", {})
     if not tiles:
@@ -151,7 +152,8 @@ def _colours(image: Image.Image, path: Path, bands: str, order: str, tags: dict)
         # two 16-bit values are four 8-bit ones
         other = "RGBA" if bands == "LA" else f"{bands};16{_OTHER_ORDER[order]}"
         again.tile = [
-            tile._replace(args=other if isinstance(tile.args, str) else (other, *tile.args[1:])) for tile in again.tile
+            tile._replace(args=other if isinstance(tile.args, str) else (other, *(tile.args or ())[1:]))
+            for tile in again.tile
         ]
         again.load()
         low = np.asarray(again)

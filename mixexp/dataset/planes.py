@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -57,17 +57,20 @@ class Toy2D(Dataset):
         return Splits(*parts[0], *parts[1], ("0", "1"))
 
     def _draw(self, count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        from sklearn.datasets import make_blobs, make_moons  # a second to import, which only these data need
+        from sklearn import datasets  # over a second to import, which only this data set should cost
 
+        sklearn = cast("Any", datasets)  # it has no annotations, and takes more than its defaults seem to say
         if self.arrangement == "moons":
-            points, labels = make_moons(count, noise=self.noise, random_state=seed)
+            points, labels = sklearn.make_moons(count, noise=self.noise, random_state=seed)
         else:
             centres = CENTRES[self.arrangement]
             first = count // 2
             sizes = (
                 [count - first, first] if len(centres) == 2 else [(count - first + 1) // 2, first, (count - first) // 2]
             )
-            points, clouds = make_blobs(sizes, centers=np.array(centres), cluster_std=self.noise, random_state=seed)
+            points, clouds = sklearn.make_blobs(
+                sizes, centers=np.array(centres), cluster_std=self.noise, random_state=seed
+            )
             labels = clouds % 2
         return torch.from_numpy(points.astype(np.float32))[:, :, None, None], torch.from_numpy(labels.astype(np.int64))
 

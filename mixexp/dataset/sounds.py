@@ -97,16 +97,17 @@ class NumberedNames(Layout):
             for path in files.visible(root)
             if path.suffix.lower() in SUFFIXES
         }
-        if strangers := [path for path, name in named.items() if name is None]:
+        if strangers := [path for path, match in named.items() if match is None]:
             raise UserError(f"{root}: sounds that are not named CLASS_SPEAKER_INDEX.wav: {files.listed(strangers)}.")
         if not named:
             raise UserError(
                 f"{root} has no files named CLASS_SPEAKER_INDEX.wav; there is {files.listed(files.visible(root))}."
             )
         files.warn_of_ignored(root, "that are no sounds", [path for path in files.visible(root) if path not in named])
-        classes = tuple(sorted({name[1] for name in named.values()}))
-        whole = files.Part(list(named), np.array([classes.index(name[1]) for name in named.values()], dtype=np.int64))
-        tested = np.array([int(name[2]) in self.test_indices for name in named.values()])
+        names = [name for name in named.values() if name is not None]
+        classes = tuple(sorted({name[1] for name in names}))
+        whole = files.Part(list(named), np.array([classes.index(name[1]) for name in names], dtype=np.int64))
+        tested = np.array([int(name[2]) in self.test_indices for name in names])
         train, test = whole.take(np.flatnonzero(~tested)), whole.take(np.flatnonzero(tested))
         if missing := [name for label, name in enumerate(classes) if label not in train.labels]:
             raise UserError(f"{root}: classes of which test_indices leaves nothing to train on: {', '.join(missing)}.")
@@ -198,6 +199,7 @@ class SoundFolder(Dataset):
                 f"{root}: {len(beyond)} sounds go beyond full scale, -1 to 1, and are kept as they are; "
                 f"the loudest is {files.within(loudest, root)}, with {beyond[loudest]:.4g}"
             )
+        assert sounds is not None, "a set without files is refused before"
         return sounds
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 
-def shuffled(count: int, bits: np.random.Philox) -> np.ndarray:
-    """Random order of 0..count-1, int64 [count].
+def shuffled(count: int, bits: np.random.BitGenerator) -> np.ndarray:
+    """A random order of 0..count-1, int64 [count].
 
     Raw bits are sorted, because numpy guarantees a bit generator's output for ever, but not
     ``Generator.permutation``'s.

@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from filelock import FileLock
@@ -155,13 +155,13 @@ def _archives(name: str) -> list[str]:
     return [] if name == "SVHN" else [source.filename]
 
 
-def _part(name: str, root: Path, part: str, download: bool = False) -> datasets.VisionDataset:
+def _part(name: str, root: Path, part: str, download: bool = False) -> Any:
     """Part "train" or "test" as torchvision reads it."""
     which = {"split": part} if name == "SVHN" else {"train": part == "train"}
     return getattr(datasets, name)(root, download=download, **which)
 
 
-def _tensors(part: datasets.VisionDataset) -> tuple[Tensor, Tensor]:
+def _tensors(part: Any) -> tuple[Tensor, Tensor]:
     """Images, uint8 [N, C, H, W], and labels, int64 [N].
 
     CIFAR's images are channels last, MNIST's have no channels, SVHN's have this layout.

@@ -63,7 +63,7 @@ def check(config: RunConfig, errors: list[str], here: bool) -> list[str]:
             )
         with sizes.bounded(config.dataset, "dataset"):
             dataset, splits = load(config.dataset, config.trusted)
-        with sizes.bounded(config.gan, "gan"):
+        with sizes.bounded(config.gan or {}, "gan"):
             game = config.build("gan")
             game.check(dataset)
             needed = memory_of(game, splits.train_images[0].numel(), config.batch_size)

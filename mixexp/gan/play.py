@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -79,6 +79,7 @@ def coverage(samples: Tensor, centres: Tensor, spread: float) -> tuple[int, floa
 
 def game_budget(config: RunConfig, points: int) -> Budget:
     """Budget of a game, which has no epochs."""
+    assert config.steps is not None, "the check of a game asks for steps"
     return Budget(points, config.batch_size, 1, config.steps, config.evaluations)
 
 
@@ -88,8 +89,9 @@ def play(
     metadata: Mapping[str, Any],
     warm_starts: Iterable[Path] = (),
     flops: float | None = None,
-) -> Iterator[Progress]:
-    """Train one run to its end and leave its record; yields after steps, outside all contexts, like mixexp.train.train.
+) -> Generator[Progress]:
+    """Train one run to its end and leave its record; yields after steps, outside all contexts, as mixexp.train.train
+    does.
 
     config: validated. metadata: further entries of environment.json. The game runs in float32 and eager mode, and never
     continues a shorter run. All draws of a step are keyed by seed and step, so that a run closed after any step
@@ -98,7 +100,8 @@ def play(
     # -- all points on the device, networks, optimizers
     run, seed = execution(config), config.seed
     game = config.build("gan")
-    dataset, splits = load(config.dataset, config.trusted)
+    loaded, splits = load(config.dataset, config.trusted)
+    dataset = cast("Any", loaded)  # the check has asked for one in the plane, with its centres
     points = splits.train_images.flatten(1).contiguous().to(run.device)
     # on the CPU, so that every device starts from the same weights
     with streams.torch_stream(torch.device("cpu"), seed, "weights"):

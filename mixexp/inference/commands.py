@@ -34,7 +34,7 @@ def predict_command(run: Path, files: Sequence[Path], out: Path | None) -> None:
     show(as_text(predictions))
     if out:
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer: csv.DictWriter[str] = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(records(predictions))
         write_atomically(out, text.getvalue())

@@ -119,6 +119,7 @@ def _write_onnx(trained: Trained, path: Path, example: Tensor, about: str) -> No
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             verbose=False,
         )
+    assert program is not None  # which an export by dynamo gives
     model = program.model_proto
     entry = model.metadata_props.add()
     entry.key, entry.value = "mixexp", about

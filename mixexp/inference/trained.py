@@ -157,5 +157,5 @@ def load_trained(folder: Path, device: str = "cpu") -> Trained:
         raise UserError(
             f"{folder}: its weights are not those of the network that its config.yaml describes ({error})"
         ) from error
-    model = Classifier(network, loss, state["step"]).eval().to(device=device, memory_format=torch.channels_last)
+    model = Classifier(network, loss, state["step"]).eval().to(device).to(memory_format=torch.channels_last)
     return Trained(model, Preprocess.of(inputs, config.build("dataset")), tuple(state["classes"]))

@@ -22,7 +22,7 @@ class TensorBoard(Logger):
         folder = info.folder / "tensorboard"
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
-        self._writer = SummaryWriter(str(folder))
+        self._writer: Any = SummaryWriter(str(folder))  # Any, because its file_writer is None once it is closed
         self._info, self._session_end = info, None
         lines = [f"| {key} | {str(value).replace('|', chr(92) + '|')} |" for key, value in info.settings.items()]
         self._writer.add_text("settings", "\n".join(["| setting | value |", "|---|---|", *lines]))

@@ -26,7 +26,8 @@ class WandB(Logger):
     def __init__(
         self, mode: Literal["offline", "online"] = "offline", entity: Annotated[str, Field(min_length=1)] | None = None
     ) -> None:
-        self._mode, self._entity = mode, entity
+        self._mode: Literal["offline", "online"] = mode
+        self._entity = entity
 
     def start(self, info: RunInfo, rows: Sequence[Row]) -> None:
         # W&B would send reports of its own errors to its makers, even offline

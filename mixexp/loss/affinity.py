@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -88,7 +88,7 @@ class Affinity(Loss):
             diversity,
             batchnorm,
         )
-        self.init = init
+        self.init: Start = init
 
     def head(self, num_features: int, num_classes: int) -> nn.Module:
         before = nn.BatchNorm1d(num_features) if self.batchnorm else nn.Identity()
@@ -106,7 +106,7 @@ class Affinity(Loss):
         # −d²/σ: the softmax of affinities near 0, which an attack differentiates, would have no gradient
         return outputs.clamp(min=torch.finfo(outputs.dtype).tiny).log()
 
-    def penalty(self, head: nn.Module) -> Tensor:
+    def penalty(self, head: Any) -> Tensor:
         centres = head[1].centres.flatten(0, 1)
         first, second = torch.triu_indices(len(centres), len(centres), offset=1, device=centres.device)
         squared = (centres[first] - centres[second]).square().sum(1)
@@ -157,5 +157,5 @@ class Joint(Loss):
         cross_entropy = labels.weighted_loss(lambda y: F.cross_entropy(logits, y, reduction="none"))
         return cross_entropy + self.weight * self.affinity(affinities, labels)
 
-    def penalty(self, head: nn.Module) -> Tensor:
+    def penalty(self, head: Any) -> Tensor:
         return self.weight * self.affinity.penalty(head.affinity)

@@ -53,6 +53,7 @@ class CrossEntropy(Loss):
         super().__init__()
         self.label_smoothing = label_smoothing
         self.weighs_classes = class_weights != "none"
+        self.weights: Tensor | None
         self.register_buffer("weights", make_class_weights(class_weights, class_counts))
 
     def forward(self, outputs: Tensor, labels: MixedLabels) -> Tensor:

@@ -30,6 +30,7 @@ class Focal(Loss):
         super().__init__()
         self.gamma = gamma
         self.weighs_classes = class_weights != "none"
+        self.weights: Tensor | None
         self.register_buffer("weights", make_class_weights(class_weights, class_counts))
 
     def forward(self, outputs: Tensor, labels: MixedLabels) -> Tensor:

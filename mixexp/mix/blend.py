@@ -16,6 +16,11 @@ from mixexp.mix import Blend, broadcast_weights
 FLOOR_DB = -80.0
 
 
+def _total(terms: Sequence[Tensor]) -> Tensor:
+    """The sum of one tensor or more."""
+    return sum(terms)  # pyright: ignore[reportReturnType]  0, the sum of none, does not occur
+
+
 class Linear(Blend):
     """Σ_k w_k·x_k (Zhang et al. 2018, eq. 1, for two: λ·x₁ + (1 − λ)·x₂), computed in at least float32."""
 
@@ -23,7 +28,7 @@ class Linear(Blend):
         dtype = torch.promote_types(parts[0].dtype, weights[0].dtype)
         if len(parts) == 2:  # one pass, and exact if both parts are equal
             return torch.lerp(parts[1].to(dtype), parts[0].to(dtype), broadcast_weights(weights[0].to(dtype), parts[0]))
-        return sum(broadcast_weights(w.to(dtype), x) * x.to(dtype) for x, w in zip(parts, weights, strict=True))
+        return _total([broadcast_weights(w.to(dtype), x) * x.to(dtype) for x, w in zip(parts, weights, strict=True)])
 
 
 class BCPlus(Blend):
@@ -48,8 +53,8 @@ class BCPlus(Blend):
     def __call__(self, parts: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
         if self.by_energy:
             weights = self._by_energy(parts, weights)
-        blend = sum(broadcast_weights(w, x) * x for x, w in zip(parts, weights, strict=True))
-        return blend / broadcast_weights(sum(w**2 for w in weights).sqrt(), blend) if self.normalise else blend
+        blend = _total([broadcast_weights(w, x) * x for x, w in zip(parts, weights, strict=True)])
+        return blend / broadcast_weights(_total([w**2 for w in weights]).sqrt(), blend) if self.normalise else blend
 
     @staticmethod
     def _by_energy(parts: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Tensor]:
@@ -90,7 +95,7 @@ class LoudnessBlend(Blend):
         # relative to the quietest part, so that no factor exceeds 1
         shares = torch.stack(tuple(weights)) * 10 ** ((loudness.amin(0) - loudness) / 20)
         shares = shares / shares.sum(0)
-        blend = sum(broadcast_weights(p, x) * x for x, p in zip(parts, shares, strict=True))
+        blend = _total([broadcast_weights(p, x) * x for x, p in zip(parts, shares, strict=True)])
         return blend / broadcast_weights(shares.square().sum(0).sqrt(), blend)
 
     def loudness(self, x: Tensor) -> Tensor:

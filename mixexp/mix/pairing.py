@@ -135,6 +135,7 @@ class Nearest(ExternalPartners):
         self.neighbours = neighbours.cpu().numpy()
 
     def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
+        assert self.neighbours is not None, "prepare comes first"
         return {"external": self.neighbours[order, rng.integers(self.k, size=len(order))]}
 
 

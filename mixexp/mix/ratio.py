@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -40,7 +40,7 @@ class Beta(Ratio):
     def density(self, lam: np.ndarray) -> np.ndarray:
         from scipy.stats import beta  # imported here because it takes a second and only a figure of densities needs it
 
-        drawn = beta(self.alpha + self.beta_a_offset, self.alpha)
+        drawn: Any = beta(self.alpha + self.beta_a_offset, self.alpha)
         return np.where(lam >= 0.5, drawn.pdf(lam) + drawn.pdf(1 - lam), 0.0) if self.symmetric_max else drawn.pdf(lam)
 
 

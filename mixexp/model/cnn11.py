@@ -45,9 +45,11 @@ class CNN11(Body):
         self.fc5 = nn.Sequential(nn.Linear(1024, 1024), nn.ReLU(inplace=True), nn.Dropout(dropout))
         self.stages = {name: name for name in ("pool1", "pool2", "pool3", "fc4", "fc5")}
         he_normal(self)
-        # nn.Linear draws weight and bias from U(±1/sqrt(fan_in)); in the paper's code the weight does, the bias is 0
-        nn.init.zeros_(self.fc4[1].bias)
-        nn.init.zeros_(self.fc5[0].bias)
+        # nn.Linear already draws its weight from U(±1/sqrt(fan_in)), as the paper's code does, but its bias too; there
+        # it is 0.
+        for layer in (*self.fc4, *self.fc5):
+            if isinstance(layer, nn.Linear):
+                nn.init.zeros_(layer.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.pool1(self.conv1(x))

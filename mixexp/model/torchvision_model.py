@@ -135,20 +135,15 @@ def _submodule(network: nn.Module, option: str, path: str) -> nn.Module:
     return modules[path]
 
 
+_OF_A_CONVOLUTION = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
+
+
 def _replace_first_conv(network: nn.Module, in_channels: int) -> None:
     path, old = next((path, module) for path, module in network.named_modules() if isinstance(module, nn.Conv2d))
-    new = nn.Conv2d(
-        in_channels,
-        old.out_channels,
-        old.kernel_size,
-        old.stride,
-        old.padding,
-        old.dilation,
-        bias=old.bias is not None,
-        padding_mode=old.padding_mode,
-    )
+    same: dict[str, Any] = {name: getattr(old, name) for name in _OF_A_CONVOLUTION}
+    new = nn.Conv2d(in_channels, old.out_channels, bias=old.bias is not None, **same)
     with torch.no_grad():
         new.weight.copy_(old.weight[:, [channel % 3 for channel in range(in_channels)]])
-        if old.bias is not None:
+        if old.bias is not None and new.bias is not None:
             new.bias.copy_(old.bias)
     network.set_submodule(path, new)

@@ -39,8 +39,8 @@ def set_texts(cell: Composed, words: Sequence[str]) -> None:
         holder = OmegaConf.select(config, parent) if parent else config
         if not isinstance(holder, DictConfig) or name not in holder or OmegaConf.is_missing(holder, name):
             continue
-        # already a text
-        if OmegaConf.is_interpolation(holder, name) or isinstance(holder._get_node(name)._value(), str):
+        node: Any = holder._get_node(name)
+        if OmegaConf.is_interpolation(holder, name) or isinstance(node._value(), str):  # a text already
             continue
         if parent not in hints:
             hints[parent] = _hints(holder, trusted) if parent else _SETTINGS

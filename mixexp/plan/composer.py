@@ -44,7 +44,7 @@ def composed(hydra_config: DictConfig) -> Composed:
     choices = {
         group: option for group, option in hydra_config.hydra.runtime.choices.items() if not group.startswith("hydra/")
     }
-    config = OmegaConf.masked_copy(hydra_config, [key for key in hydra_config if key != "hydra"])
+    config = OmegaConf.masked_copy(hydra_config, [str(key) for key in hydra_config if key != "hydra"])
     OmegaConf.set_struct(config, True)
     sweeper = hydra_config.hydra.sweeper
     if not isinstance(sweeper, DictConfig):
@@ -53,7 +53,7 @@ def composed(hydra_config: DictConfig) -> Composed:
         )
     _one_option_each(choices, config, hydra_config)
     grid, space, params = (sweeper.get(name) for name in ("grid", "space", "params"))
-    blocks = OmegaConf.to_container(grid) if grid is not None else ()
+    blocks: Any = OmegaConf.to_container(grid) if grid is not None else ()
     edition: Sequence[Cell] = ()
     if (named := chosen(hydra_config)) is not None:
         if grid is None:
@@ -61,12 +61,12 @@ def composed(hydra_config: DictConfig) -> Composed:
             raise UserError(
                 f"edition={hydra_config.edition}: its cells are a grid's; leave hydra/sweeper={searcher} out"
             )
-        edition = named.cells(blocks, params or {}, set(config), loaded_groups())
+        edition = named.cells(blocks, params or {}, set(map(str, config)), loaded_groups())
         config.checks = named.checks
     # a run belongs to one edition, so the others are left out
     if isinstance(config.get("editions"), DictConfig):
         config.editions = None
-    searched = OmegaConf.to_container(space) if space is not None else {}
+    searched: Any = OmegaConf.to_container(space) if space is not None else {}
     return Composed(config, choices, blocks, searched, _folders(hydra_config), edition, dict(params or {}))
 
 

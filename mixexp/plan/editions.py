@@ -61,8 +61,9 @@ def chosen(hydra_config: DictConfig) -> Edition | None:
         raise UserError(
             f"edition={name}: experiment={experiment} has no such edition; there are {listed(described)}.{near}"
         )
-    # a reference such as ${seed} belongs to an override and is resolved in its run
-    block = OmegaConf.to_container(described, resolve=False)[name]
+    # a reference such as ${seed} is an override's, to be resolved in its run
+    blocks: Any = OmegaConf.to_container(described, resolve=False)
+    block = blocks[name]
     problem = edition_problems({name: block}).get(name)
     errors = [problem] if problem else schema_errors(Edition, block, f"editions.{name}")
     if errors:

@@ -36,7 +36,8 @@ TOGETHER = {"logger": "several", "probe": "robustness"}
 
 def loaded_groups() -> dict[str, list[str]]:
     """Every group and its options, as Hydra finds them while it runs."""
-    return _groups_of(GlobalHydra.instance().config_loader().repository)
+    loader: Any = GlobalHydra.instance().config_loader()
+    return _groups_of(loader.repository)
 
 
 @functools.lru_cache(maxsize=8)  # reading the files takes half a second; a repository is compared by identity
@@ -83,7 +84,7 @@ def values(override: Override, groups: Groups) -> list[str]:
     """
     if not override.is_sweep_override():
         return typed_values(override)
-    word = override.input_line
+    word = str(override.input_line)
     if override.is_interval_sweep():
         key = override.get_key_element()
         raise UserError(
@@ -119,9 +120,10 @@ def _matching(override: Override, groups: Groups) -> list[str]:
         raise UserError(
             f"{word}: glob chooses among a group's options, and {group} is no group; there are {', '.join(groups)}"
         )
-    matching = override._value.filter(sorted(groups[group]))
+    glob: Any = override._value
+    matching = glob.filter(sorted(groups[group]))
     if not matching:
-        near = closest(" ".join(override._value.include), groups[group])
+        near = closest(" ".join(glob.include), groups[group])
         raise UserError(
             f"{word}: it matches no option, so a sweep has no cells; there are {', '.join(groups[group])}.{near}"
         )
@@ -161,12 +163,12 @@ def spelled_out(override: Override, groups: Groups) -> str:
     Raises UserError for an axis without values.
     """
     if not override.is_discrete_sweep() or override.is_hydra_override():
-        return override.input_line
+        return str(override.input_line)
     texts, sweep = values(override, groups), override._value
     whole = not isinstance(sweep, RangeSweep) or all(
         isinstance(end, int) for end in (sweep.start, sweep.stop, sweep.step)
     )
-    return override.input_line if whole and len(texts) > 1 else f"{override.get_key_element()}={','.join(texts)}"
+    return str(override.input_line) if whole and len(texts) > 1 else f"{override.get_key_element()}={','.join(texts)}"
 
 
 def of_each_cell(override: Override, groups: Groups) -> list[str]:
@@ -235,7 +237,7 @@ def refuse(overrides: Sequence[Override], groups: Groups, typed: Sequence[str] =
             ValueType.CHOICE_SWEEP,
             ValueType.SIMPLE_CHOICE_SWEEP,
         ):
-            sweep = override.value()
+            sweep: Any = override.value()
             for value in sweep.list if isinstance(sweep, ChoiceSweep) else [sweep]:
                 _refuse_option(override, Override._convert_value(value), groups, typed, grid)
         elif key in groups and override.is_range_sweep():
@@ -248,7 +250,7 @@ def _a_name(group: str, groups: Groups) -> str:
 
 def _refuse_option(override: Override, value: Any, groups: Groups, typed: Sequence[str], grid: bool) -> None:
     """Check one value of a group: an option's name, or a mapping, which sets values of the group's option."""
-    group, word = override.key_or_group, override.input_line
+    group, word = override.key_or_group, str(override.input_line)
     if value is None and group == "experiment":
         raise UserError(f"{word}: leave it out for a run without an experiment")
     if value is None and group in OPTIONAL:

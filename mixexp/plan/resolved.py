@@ -31,7 +31,8 @@ def resolve(cell: Composed, words: Sequence[str] = ()) -> tuple[dict[str, Any], 
     ):  # wherever it was started from, a run means the same folder
         config.data_dir = str(Path(os.path.expanduser(config.data_dir)).absolute())
     uses_alpha = _refers(config, ALIAS)
-    settings = settled(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+    whole: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    settings = settled(whole)
     if "dataset" in settings:  # it can be taken away on the command line, which the check says
         settings["dataset"] = placed(settings["dataset"], settings.get("trusted_modules"))
     return {**settings, "choices": dict(cell.choices)}, uses_alpha
@@ -46,5 +47,6 @@ def _refers(config: DictConfig, name: str) -> bool:
     for value in (0.25, 0.75):  # two that are never both what is set
         tried = copy.deepcopy(config)
         tried[name] = value
-        resolved.append({key: held for key, held in OmegaConf.to_container(tried, resolve=True).items() if key != name})
+        whole: Any = OmegaConf.to_container(tried, resolve=True)
+        resolved.append({key: held for key, held in whole.items() if key != name})
     return resolved[0] != resolved[1]

@@ -48,6 +48,7 @@ def _wrong(settings: Any, groups: Groups) -> Iterator[tuple[str, Any, str]]:
         elif isinstance(value, list) and isinstance(defaults.get(key), Mapping):
             yield key, value, f"it needs a mapping, as in {key}: {as_override(defaults[key])}"
     sweeper = settings.get("hydra", {}).get("sweeper") if isinstance(settings.get("hydra"), Mapping) else None
-    for name, (shape, what) in _SWEEPER.items() if isinstance(sweeper, Mapping) else ():
+    sweeper = sweeper if isinstance(sweeper, Mapping) else {}
+    for name, (shape, what) in _SWEEPER.items():
         if isinstance(value := sweeper.get(name), list | Mapping) and not isinstance(value, shape):
             yield f"hydra.sweeper.{name}", value, what

@@ -26,11 +26,11 @@ def rewritten(override: Override) -> str:
     `hydra.sweeper.space.loss.margin.low=0.1` becomes `++hydra.sweeper.space={loss.margin:{low:0.1,choices:null}}`; any
     other override stays as it is. Raises UserError for a part that neither a range nor choices have.
     """
+    word, key = str(override.input_line), override.key_or_group.removeprefix(PREFIX)
     if override.key_or_group == PREFIX[:-1] and isinstance(override.value(), dict):
-        return f"++{override.input_line.lstrip('+')}"
+        return f"++{word.lstrip('+')}"
     if not override.key_or_group.startswith(PREFIX):
-        return override.input_line
-    word, key = override.input_line, override.key_or_group.removeprefix(PREFIX)
+        return word
     if override.is_delete():
         raise UserError(f"{word}: a setting that is given is not searched for; type {key}=VALUE instead")
     setting, _, part = key.rpartition(".")
@@ -60,10 +60,10 @@ def _entry(setting: str, parts: str) -> str:
 
 def interval(override: Override) -> dict[str, Any]:
     """The range of a Hydra interval: `interval(0.1,1)`, `tag(log,interval(0.1,1))`, `int(interval(1,10))`."""
-    ends = override.value()
+    ends: Any = override.value()
     whole = (
         {"step": 1}
-        if isinstance(ends.start, int) and isinstance(ends.end, int) and "int(" in override.input_line
+        if isinstance(ends.start, int) and isinstance(ends.end, int) and "int(" in str(override.input_line)
         else {}
     )
     return {"low": ends.start, "high": ends.end, **({"log": True} if "log" in ends.tags else {}), **whole}

@@ -66,7 +66,7 @@ def _in_file(path: Path, changed: int) -> tuple[bool, dict[str, Any]]:
 
 def typed_values(override: Override) -> list[str]:
     """An override's values, several for a sweep, each as it was typed: Hydra writes 0.001 for 1e-3."""
-    word = override.input_line
+    word = str(override.input_line)
     as_hydra_writes = (
         list(override.sweep_string_iterator())
         if override.is_sweep_override()
@@ -89,7 +89,7 @@ def typed_values(override: Override) -> list[str]:
     return [_source(element, word) for element in elements]
 
 
-def _parsed(word: str) -> OverrideParser.OverrideContext:
+def _parsed(word: str) -> Any:
     """The parse tree of a word that Hydra has already accepted."""
     lexer = OverrideLexer(InputStream(word))
     lexer.removeErrorListeners()
@@ -102,7 +102,7 @@ def _source(tree: Any, word: str) -> str:
     return word[tree.start.start : tree.stop.stop + 1].strip()
 
 
-def _characters(element: OverrideParser.ElementContext, word: str) -> Any:
+def _characters(element: Any, word: str) -> Any:
     if element.listContainer() is not None:
         return [_characters(inner, word) for inner in element.listContainer().element()]
     if element.dictContainer() is not None:

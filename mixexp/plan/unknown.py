@@ -5,16 +5,17 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from mixexp.errors import closest, refusal
-from mixexp.plan.composer import Composed, Composer
+from mixexp.plan.composer import Composed
 from mixexp.plan.options import commented, options, settings
 from mixexp.settings import leaves
 from mixexp.text import command, in_shell
@@ -44,7 +45,7 @@ class NoSuchSettings(Exception):
     lacking: dict[str, list[str]]
 
 
-def compose_all(compose: Composer, jobs: Sequence[Sequence[str]]) -> list[Composed]:
+def compose_all(compose: Callable[[Sequence[str]], Composed], jobs: Sequence[Sequence[str]]) -> list[Composed]:
     """All cells of a sweep; raises NoSuchSetting or NoSuchSettings where some cells lack a setting."""
     cells = [_without_missing(compose, words) for words in jobs]
     whole = [cell for cell, missing in cells if not missing]
@@ -62,7 +63,7 @@ def compose_all(compose: Composer, jobs: Sequence[Sequence[str]]) -> list[Compos
     raise NoSuchSetting(first[0], [cell for cell, missing in cells if missing == [first[0]]], whole)
 
 
-def _without_missing(compose: Composer, words: Sequence[str]) -> tuple[Composed, list[str]]:
+def _without_missing(compose: Callable[[Sequence[str]], Composed], words: Sequence[str]) -> tuple[Composed, list[str]]:
     """A cell without the settings that it lacks, and those settings."""
     left, missing = list(words), []
     while True:
@@ -112,7 +113,10 @@ def partly_there(missing: NoSuchSetting, typed: Sequence[str]) -> str:
     words = [word for word in typed if _key(word) == key]
     if not words or set(lacking) & set(having) or None in (*lacking, *having):
         return head
-    apart = [command(typed, {group: ",".join(having)}), command(typed, {group: ",".join(lacking), key: None})]
+    apart = [
+        command(typed, {group: ",".join(map(str, having))}),
+        command(typed, {group: ",".join(map(str, lacking)), key: None}),
+    ]
     return head + "; sweep them apart:" + "".join(f"\n    {line}" for line in apart)
 
 
@@ -136,7 +140,7 @@ def _options(cells: Sequence[Composed], group: str) -> list[str | None]:
 
 def _names(cell: Composed) -> list[str]:
     """Every setting of a cell, including its groups and sections."""
-    config = OmegaConf.to_container(cell.config, resolve=False)
+    config: Any = OmegaConf.to_container(cell.config, resolve=False)
     return list(dict.fromkeys([*config, *leaves(config)]))
 
 

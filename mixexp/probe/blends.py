@@ -41,7 +41,7 @@ def ratio_rows(mix: Mix, lam: Sequence[float]) -> Rows:
     if mix.density(middles) is not None:
         # the density at its middle would give an end bin of Beta(0.2, 0.2) a third of its probability
         masses = [
-            quad(lambda x: float(mix.density(np.array([x]))[0]), low, high)[0]
+            quad(lambda x: np.asarray(mix.density(np.array([x])), dtype=float)[0], low, high)[0]
             for low, high in itertools.pairwise(edges)
         ]
         formula = np.array(masses) / np.diff(edges)

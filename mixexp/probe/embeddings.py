@@ -66,6 +66,7 @@ class Clouds(Probe):
     files: Mapping[str, tuple[str, ...]] = {
         "clouds": ("class", "images", "radius", "elongation", "unevenness", "separation")
     }
+    part: Literal["train", "test"]
 
     def __init__(self, part: Literal["train", "test"] = "train", while_training: bool = False) -> None:
         self.part, self.while_training = part, while_training
@@ -125,6 +126,7 @@ class Tsne(Probe):
     """
 
     files: Mapping[str, tuple[str, ...]] = {"tsne": ("x", "y", "label")}
+    part: Literal["train", "test"]
 
     def __init__(
         self,

@@ -55,6 +55,8 @@ class Entanglement(Probe):
     """
 
     files: Mapping[str, tuple[str, ...]] = {"entanglement": ("layer", "temperature", "loss", "minimum")}
+    part: Literal["train", "test"]
+    temperature: float | Literal["minimum"]
 
     def __init__(
         self,
@@ -172,6 +174,7 @@ class Fisher(Probe):
     """
 
     files: Mapping[str, tuple[str, ...]] = {"fisher": ("layer", "criterion", "between", "within")}
+    part: Literal["train", "test"]
 
     def __init__(
         self,

@@ -70,7 +70,7 @@ def _best(table: Table, rule: str | None) -> Best:
         first, second = group.cells[ours].place, group.cells[theirs].place
         for place in (first, second):
             stood.setdefault(place, True)
-        if p is not None and p < 1 - LEVEL:
+        if p is not None and p < 1 - LEVEL and result.difference is not None:
             stood[second if (result.difference > 0) == _higher(table, group) else first] = False
     most = max((len(cell.scores) for group in groups for cell in group.cells.values()), default=0)
     family = "the table's own comparisons" if own_family else "all pairs of the table"

@@ -164,6 +164,7 @@ def _row(answer: Answer, edition: str) -> list[str]:
 def effect_of(answer: Answer) -> str:
     """A tested claim's effect with its interval."""
     spec, evidence = _shown(answer), answer.evidence
+    assert answer.test is not None and evidence is not None
     effect = (
         number(evidence.effect, spec)
         if answer.test.level or answer.test.kind == "order"
@@ -180,7 +181,7 @@ def detectable_of(answer: Answer) -> str:
 
 
 def _shown(answer: Answer) -> Mapping[str, Any]:
-    return ORDER if answer.test.kind == "order" else answer.spec
+    return ORDER if answer.test is not None and answer.test.kind == "order" else answer.spec
 
 
 def reason_of(answer: Answer) -> str:

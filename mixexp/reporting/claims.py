@@ -174,9 +174,8 @@ def only(decided: Decided, names: Collection[str]) -> Decided:
     experiments = {name.partition(".")[0] for name in names}
     answers = [answer for answer in decided.answers if answer.name in names or answer.name.partition(".")[0] in names]
     checks = [check for check in decided.checks if check.name.partition(".")[0] in experiments]
-    wrong, no_evidence = (
-        {name: block[name] for name in block if name in experiments} for block in (decided.wrong, decided.no_evidence)
-    )
+    wrong = {name: held for name, held in decided.wrong.items() if name in experiments}
+    no_evidence = {name: held for name, held in decided.no_evidence.items() if name in experiments}
     return Decided(answers, checks, wrong, no_evidence)
 
 
@@ -264,12 +263,14 @@ def _answers(
 def _required(experiment: Experiment, edition: str, test: Test) -> Repeats | None:
     """The seeds that the file states for all cells of a test, each with its data_seed; None where any seed counts."""
     repeats = [experiment.stated(edition).repeats(cell.conditions) for cell in test.cells]
-    return None if None in repeats else frozenset.intersection(*repeats)
+    stated = [each for each in repeats if each is not None]
+    return frozenset.intersection(*stated) if len(stated) == len(repeats) else None
 
 
 def _answer(empty: Answer, runs: Sequence[Run], required: Repeats | None) -> Answer:
     """The answer of some runs before the correction; required: the seeds that all cells need, None where any counts."""
     test = empty.test
+    assert test is not None, "a claim without a test has no runs"
     if required is not None and len(required) < MIN_SEEDS:
         problem = (
             f"the file states {len(required)} seed{'s' * (len(required) != 1)} that all its cells have, and {MIN_SEEDS}"
@@ -387,7 +388,7 @@ def _seeds(test: Test, runs: Sequence[Run], spec: Mapping[str, Any], required: R
     without = {side[seed][0].folder: side[seed][2] for seed in shared for side in sides if side[seed][1] is None}
     whole = [seed for seed in shared if all(side[seed][1] is not None for side in sides)]
     sound = [seed for seed in whole if not any(_unlike(sides[0][seed][0], side[seed][0]) for side in sides[1:])]
-    numbers = [[side[seed][1] for seed in sound] for side in sides]
+    numbers = [[value for seed in sound if (value := side[seed][1]) is not None] for side in sides]
     return _Seeds(numbers, frozenset(sound), len(without), next(iter(without.values()), ""))
 
 

@@ -71,7 +71,7 @@ class Change:
             return "no spread to judge by" if self.result.difference else "equal"
         if self.adjusted >= 1 - LEVEL:
             return "within noise"
-        return "better" if (self.result.difference > 0) == (better == "higher") else "worse"
+        return "better" if ((self.result.difference or 0.0) > 0) == (better == "higher") else "worse"
 
 
 @dataclass(frozen=True)
@@ -158,13 +158,16 @@ def compare(
     ]
     lost = [[run for run in side if run.folder not in by_folder] for side, by_folder in zip(runs, scores, strict=True)]
     different = [key for key in changed if not (key.endswith("._target_") and key.partition(".")[0] in changed)]
-    shown = {
-        key: tuple(" or ".join(dict.fromkeys(label(lookup(run.config, key)) for run in side)) for side in sides)
-        for key in different
-    }
+
+    def words(side: Sequence[Run], key: str) -> str:
+        return " or ".join(dict.fromkeys(label(lookup(run.config, key)) for run in side))
+
+    shown = {key: (words(sides[0], key), words(sides[1], key)) for key in different}
     ends = Path(names[0]).name, Path(names[1]).name
     names = names if ends[0] == ends[1] else ends
-    return Comparison(names, tuple(sides), shown, _circumstances(*sides), changes, tuple(alone), tuple(lost))
+    return Comparison(
+        names, (sides[0], sides[1]), shown, _circumstances(*sides), changes, (alone[0], alone[1]), (lost[0], lost[1])
+    )
 
 
 def document(comparison: Comparison, spec: Mapping[str, Any], rule: str) -> str:
@@ -232,7 +235,7 @@ def sheet(comparison: Comparison, spec: Mapping[str, Any]) -> Sheet:
             _side(change.first, change.mixed[0], spec),
             _side(change.second, change.mixed[1], spec),
             str(change.pairs),
-            signed(change.result.difference, spec) if change.result else "",
+            signed(change.result.difference, spec) if change.result and change.result.difference is not None else "",
             (
                 span(change.result.interval.low, change.result.interval.high, spec)
                 if change.result and change.result.interval
@@ -337,17 +340,24 @@ def _change(setting: str, first: list[Run], second: list[Run], scores: Sequence[
     differing = dict.fromkeys([*within[0], *within[1], *between])
     if differing:
         return Change(
-            setting, *values, None, len(shared), 0, unlike=tuple(differing), mixed=(bool(within[0]), bool(within[1]))
+            setting,
+            values[0],
+            values[1],
+            None,
+            len(shared),
+            0,
+            unlike=tuple(differing),
+            mixed=(bool(within[0]), bool(within[1])),
         )
     if shared:
         pairs = [
             [by_folder[side[seeds].folder] for seeds in shared] for side, by_folder in zip(sides, scores, strict=True)
         ]
-        return Change(setting, *values, MEAN.paired(pairs[1], pairs[0]), len(shared), same)
-    return Change(setting, *values, welch(values[1], values[0]), 0, same)
+        return Change(setting, values[0], values[1], MEAN.paired(pairs[1], pairs[0]), len(shared), same)
+    return Change(setting, values[0], values[1], welch(values[1], values[0]), 0, same)
 
 
-def _measured(run: Run) -> dict[str, list[float | None]]:
+def _measured(run: Run) -> dict[str, Sequence[float | None]]:
     return {name: values for name, values in run.metrics.items() if name != "seconds"}
 
 
@@ -376,7 +386,7 @@ def _circumstances(first: Sequence[Run], second: Sequence[Run]) -> dict[str, tup
         for side in (first, second)
     ]
     times = {"seconds a run, median": tuple(f"{MEDIAN.centre(side):,.1f}" if side else "" for side in seconds)}
-    return {name: both for name, both in (values | times).items() if both[0] != both[1]}
+    return {name: (both[0], both[1]) for name, both in (values | times).items() if both[0] != both[1]}
 
 
 def _side(values: list[float], mixed: bool, spec: Mapping[str, Any]) -> str:

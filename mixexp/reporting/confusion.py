@@ -57,7 +57,7 @@ def pooled(runs: Iterable[Run]) -> Confusion:
     counted = readable(runs, confusion_of)
     if len({each.classes for _, each in counted}) > 1:
         raise UserError("runs of one cell have different classes, so their confusion matrices have no sum")
-    return Confusion(counted[0][1].classes, sum(each.counts for _, each in counted), len(counted))
+    return Confusion(counted[0][1].classes, np.sum([each.counts for _, each in counted], axis=0), len(counted))
 
 
 def readable(things: Iterable[Any], read: Callable[[Any], Any]) -> list[tuple[Any, Any]]:

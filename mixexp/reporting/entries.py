@@ -158,7 +158,7 @@ def keys_of(axis: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys([*([axis["key"]] if axis.get("key") else []), *conditions]))
 
 
-def telling(runs: Sequence[Run], ignore: Iterable[str], first: Iterable[str] = ()) -> list[str]:
+def telling(runs: Sequence[Run], ignore: Sequence[str], first: Iterable[str] = ()) -> list[str]:
     """The fewest keys that distinguish all settings: the preferred ones first, then in the order of the configuration.
 
     ignore: keys that are left out.

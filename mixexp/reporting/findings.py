@@ -42,7 +42,9 @@ def findings(table: Table, rule: str | None = None) -> str:
     rest = f" {left} more could not be tested." if left else ""
     if not shown:
         return _nothing(table, tested, baseline) + rest
-    named = shown if len(shown) <= MOST_NAMED else sorted(shown, key=lambda contrast: contrast.adjusted)[:MOST_NAMED]
+    named = (
+        shown if len(shown) <= MOST_NAMED else sorted(shown, key=lambda contrast: contrast.adjusted or 0.0)[:MOST_NAMED]
+    )
     several = len({contrast.place for contrast in comparisons}) > 1
     told = [_told(table, contrast, baseline, place == 0, several) for place, contrast in enumerate(named)]
     more = f"; and {len(shown) - len(named)} more" if len(shown) > len(named) else ""
@@ -98,11 +100,13 @@ def _told(table: Table, contrast: Contrast, baseline: str, named: bool, several:
     """
     measure = table.measures.get(contrast.place)
     spec = table.spec if measure is None else spec_of(table.spec, measure)
-    gain = contrast.result.difference if spec["better"] == "higher" else -contrast.result.difference
+    difference = contrast.result.difference
+    assert difference is not None  # it is significant
+    gain = difference if spec["better"] == "higher" else -difference
     interval = contrast.result.interval
     reach = ""
     if interval is not None:
-        low, high = sorted(end if contrast.result.difference > 0 else -end for end in (interval.low, interval.high))
+        low, high = sorted(end if difference > 0 else -end for end in (interval.low, interval.high))
         reach = f" ({'95 % interval ' * named}{_size(low, spec)} to {_size(high, spec)})"
     first, second = (contrast.ours, contrast.theirs) if baseline or gain > 0 else (contrast.theirs, contrast.ours)
     worse, than = (gain < 0, "") if baseline else (False, f" than {second}")

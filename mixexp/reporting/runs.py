@@ -210,9 +210,10 @@ def varying(runs: Iterable[Run], ignore: Sequence[str] = ()) -> list[str]:
 def uneven(run: Run) -> bool:
     """True if classes differ in size by more than ABOUT_ALIKE, and by more than images drawn at random would."""
     counts = run.environment.get("train_counts")
-    whole = isinstance(counts, list) and len(counts) > 1 and all(isinstance(count, int) for count in counts)
+    if not isinstance(counts, list) or len(counts) < 2 or not all(isinstance(count, int) for count in counts):
+        return False
     # drawn at random, counts have a variance of about their mean
-    return whole and variance(counts) > 5 * fmean(counts) and max(counts) > ABOUT_ALIKE * min(counts)
+    return variance(counts) > 5 * fmean(counts) and max(counts) > ABOUT_ALIKE * min(counts)
 
 
 def implied_by_group(key: str, runs: Iterable[Run]) -> bool:

@@ -61,7 +61,8 @@ def history(trials: Sequence[Trial], settings: Settings) -> Figure:
     panel = axes[0][0]
     _points(panel, trials, {trial.number: trial.number for trial in trials})
     complete = [trial for trial in trials if trial.state == "complete"]
-    best = list(accumulate((trial.value for trial in complete), max if settings.direction == "maximize" else min))
+    values = [trial.value for trial in complete if trial.value is not None]
+    best = list(accumulate(values, max if settings.direction == "maximize" else min))
     ends = [*(trial.number for trial in complete), max(trial.number for trial in trials)]
     panel.step(ends, [*best, best[-1]], where="post", color=colour(1), label="best so far")
     panel.xaxis.get_major_locator().set_params(integer=True)
@@ -75,17 +76,24 @@ def slices(trials: Sequence[Trial], settings: Settings, space: Mapping[str, Rang
     """Each trial's value against each of its settings, with a ring around the best."""
     figure, axes = canvas(1, len(space), 2.4)
     best = best_of(trials, settings.direction)
+    assert best is not None  # it is drawn once a trial is complete
     for panel, (key, held) in zip(axes[0], space.items(), strict=True):
         choices = list(held.choices) if isinstance(held, Choices) else None
         drawn = {trial.number: trial.values[key] for trial in trials if key in trial.values}
         places = {number: choices.index(value) if choices is not None else value for number, value in drawn.items()}
         _points(panel, trials, places)
-        ring = {"markersize": 10, "markerfacecolor": "none", "color": colour(1), "linestyle": "none", "label": "best"}
-        panel.plot(places[best.number], best.value, "o", **ring)
+        ring: dict[str, Any] = {
+            "markersize": 10,
+            "markerfacecolor": "none",
+            "color": colour(1),
+            "linestyle": "none",
+            "label": "best",
+        }
+        panel.plot([places[best.number]], [best.value or 0.0], "o", **ring)
         if choices is not None:
             panel.set_xticks(range(len(choices)), [text(as_override(choice)) for choice in choices])
             panel.set_xlim(-0.5, len(choices) - 0.5)
-        elif held.log:
+        elif isinstance(held, Range) and held.log:
             plain_log(panel, "x")
         panel.set_xlabel(text(key))
     for panel in axes[0][1:]:
@@ -115,7 +123,10 @@ def _named(settings: Settings) -> str:
 
 def _points(panel: Axes, trials: Sequence[Trial], places: Mapping[int, float]) -> None:
     """Complete and pruned trials, those with a value; places: each trial's number → its x."""
-    looks = {"complete": {"marker": "o", "color": colour(0)}, "pruned": {"marker": "x", "color": "#888888"}}
+    looks: dict[str, dict[str, Any]] = {
+        "complete": {"marker": "o", "color": colour(0)},
+        "pruned": {"marker": "x", "color": "#888888"},
+    }
     for state, look in looks.items():
         points = [
             (places[trial.number], trial.value) for trial in trials if trial.state == state and trial.value is not None

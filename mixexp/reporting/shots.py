@@ -138,7 +138,9 @@ def _measured(runs: Iterable[Run]) -> Iterable[tuple[list[int], np.ndarray]]:
 def sizes(table: Table, runs: Iterable[Run]) -> dict[str, list[int]]:
     """The training images of the classes of each group, in order, over the runs with unequal classes."""
     found, members = shots(table), {group: set() for group in GROUPS}
-    for counts, _ in _measured(runs) if found is not None else ():
+    for counts, _ in _measured(runs):
+        if found is None:
+            break
         for group, count in zip(by_thirds(counts) if found.thirds else by_limits(counts), counts, strict=True):
             members[group].add(count)
     return {group: sorted(counts) for group, counts in members.items()}

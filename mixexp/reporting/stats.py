@@ -7,6 +7,7 @@ import statistics
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from scipy import special
 
@@ -138,13 +139,15 @@ def _t_test(differences: Sequence[float]) -> float:
     # importing it takes a second, which only comparisons need
     from scipy import stats
 
-    return stats.ttest_1samp(differences, 0).pvalue  # of differences, this is the paired test
+    found: Any = stats.ttest_1samp(differences, 0)
+    return found.pvalue  # of differences, it is the paired test
 
 
 def _wilcoxon(differences: Sequence[float]) -> float:
     from scipy import stats
 
-    return stats.wilcoxon(differences).pvalue
+    found: Any = stats.wilcoxon(differences)
+    return found.pvalue
 
 
 MEAN = Statistic(
@@ -195,7 +198,7 @@ def welch(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
     with warnings.catch_warnings():
         # a warning that the values of one side are equal, which Welch's test allows
         warnings.simplefilter("ignore", RuntimeWarning)
-        result = stats.ttest_ind(ours, theirs, equal_var=False)
+        result: Any = stats.ttest_ind(ours, theirs, equal_var=False)
     bounds = result.confidence_interval(LEVEL)
     return Paired(n, centre, Interval(float(bounds.low), float(bounds.high), "Welch's t"), float(result.pvalue))
 

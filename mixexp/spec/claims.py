@@ -106,11 +106,8 @@ def _of_edition(name: str, block: Any) -> str:
         return f"editions.{name}: a claim has the key {name!r} for something else; the edition needs another name."
     if not isinstance(block, Mapping):
         return f"editions.{name} is {shown(block)}; it needs a mapping with why and params."
-    sweeps = [
-        key
-        for key in (block.get("params") if isinstance(block.get("params"), Mapping) else {})
-        if str(key).lstrip("+") in _NO_AXES
-    ]
+    params: Any = block.get("params")
+    sweeps = [key for key in (params if isinstance(params, Mapping) else {}) if str(key).lstrip("+") in _NO_AXES]
     return (
         f"editions.{name}.params has {sweeps[0]}, which says where a sweep lies or what it is of; an edition cannot"
         " change it."
@@ -145,7 +142,7 @@ def claim_problems(
 
 
 def _of_claim(
-    place: str, name: Any, claim: Any, editions: Sequence[str] | None, known: Mapping[str, Any] | None
+    place: str, name: Any, claim: Any, editions: Collection[str] | None, known: Mapping[str, Any] | None
 ) -> Iterator[str]:
     """The errors of a claim, or of a check where editions are None; only the first is reported."""
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
@@ -344,7 +341,7 @@ def read_test(test: Mapping[str, Any]) -> Test:
     form = next(key for key in FORMS if key in test)
     sign = -1 if form in ("falls", "below", "not_higher", "decreasing", "lowest") else 1
     more, step = ">" if sign > 0 else "<", float(test.get("step", 0))
-    cell = _cell(test[form]) if FORMS[form][form] == "cell" else None
+    cell: Any = _cell(test[form]) if FORMS[form][form] == "cell" else None
     if form == "higher":
         lower = _cell(test["lower"])
         return Test("contrast", (cell, lower), f"{cell} > {lower}", sign, (1, -1), step=step)

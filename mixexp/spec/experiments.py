@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mixexp.errors import UserError
 from mixexp.files import parse_yaml, plain_name, read_text
@@ -64,7 +64,7 @@ class Experiment:
                     value = parse_yaml(value) if isinstance(value, str) else value
                 for part in reversed(below):
                     value = {part: value}
-                table = _over(table, value)
+                table = _over(table, cast("Any", value))  # a mapping: there are names below
         return table
 
     def stated(self, name: str) -> Stated:
@@ -83,11 +83,12 @@ class Experiment:
         ] or [{}]
         for key, values in {str(key).lstrip("+"): _typed(value) for key, value in params.items()}.items():
             there = [block[key] for block in blocks if key in block]
+            read = [held for held in there if held is not None]  # not ANYTHING, which is None
             if not there:
                 blocks = [{key: values, **block} for block in blocks]
-            elif ANYTHING not in (values, *there) and values <= frozenset().union(*there):
+            elif values is not None and len(read) == len(there) and values <= frozenset().union(*read):
                 blocks = [
-                    {**block, key: block[key] & values} for block in blocks if key in block and block[key] & values
+                    {**block, key: both} for block in blocks if (both := (block.get(key) or frozenset()) & values)
                 ]
             else:  # a setting of a group's option belongs to the blocks that have it; any other one to all
                 blocks = [{**block, key: values} if key in block or "." not in key else block for block in blocks]

@@ -46,7 +46,7 @@ class Range(_Strict):
         from optuna.distributions import FloatDistribution, IntDistribution
 
         if self.step is not None:
-            return IntDistribution(self.low, self.high, step=self.step)
+            return IntDistribution(int(self.low), int(self.high), step=self.step)
         return FloatDistribution(self.low, self.high, log=self.log)
 
     def ends(self) -> tuple[Any, ...]:
@@ -121,7 +121,7 @@ class Trial:
 def best_of(trials: Sequence[Trial], direction: str) -> Trial | None:
     """The best complete trial, the first among equals; None without any."""
     complete = [trial for trial in trials if trial.state == "complete"]
-    return (max if direction == "maximize" else min)(complete, key=lambda trial: trial.value, default=None)
+    return (max if direction == "maximize" else min)(complete, key=lambda trial: trial.value or 0.0, default=None)
 
 
 def overrides(values: Mapping[str, Any]) -> list[str]:

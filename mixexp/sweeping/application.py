@@ -81,7 +81,7 @@ def _checked(
     parsed += parse(_name_of_edition(parsed, folders, None if sweep or shown else typed), groups)
     if sweep:
         return [word for override in parsed for word in of_each_cell(override, groups)]
-    idle = [override.input_line for override in parsed if override.key_or_group.startswith("hydra.sweeper.")]
+    idle = [str(override.input_line) for override in parsed if override.key_or_group.startswith("hydra.sweeper.")]
     if idle and not shown:
         raise UserError(
             f"{' '.join(idle)}: of a sweep or search, and this is one run: {command(typed, {}, multirun=True)}"
@@ -94,7 +94,7 @@ def _checked(
                 f" {command(typed, first)}"
             )
     refuse_several(parsed, groups, typed)
-    return [override.input_line for override in parsed]
+    return [str(override.input_line) for override in parsed]
 
 
 def _name_of_edition(parsed: Sequence[Override], folders: Sequence[Path], alone: Sequence[str] | None) -> list[str]:
@@ -117,7 +117,7 @@ def _name_of_edition(parsed: Sequence[Override], folders: Sequence[Path], alone:
         return []  # the sweep refuses this
     from mixexp.plan.compose import compose
 
-    name = compose([override.input_line for key, override in words.items() if key != "name"], folders)["name"]
+    name = compose([str(override.input_line) for key, override in words.items() if key != "name"], folders)["name"]
     if alone is not None:
         raise UserError(
             f"{chosen.input_line}: an edition is a sweep, and this is one run: {command(alone, {}, multirun=True)}"
@@ -253,7 +253,8 @@ def _job(
     os.chdir(job.runtime.cwd)  # relative paths start here, wherever a launcher has started this process
     try:
         with own_options(folders), explained(words, folders, typed):
-            return single(composed(OmegaConf.merge({"hydra": job}, config)), list(job.overrides.task), alone)
+            whole: Any = OmegaConf.merge({"hydra": job}, config)
+            return single(composed(whole), list(job.overrides.task), alone)
     except UserError as error:
         if alone:  # past Hydra, which would print a line of its own before the message
             sys.exit(say(str(error), error.exit_code))

@@ -75,9 +75,9 @@ class DurationModel:
         None where nothing is known.
         """
         left = [(self.expect(task), fraction) for task, fraction in parts]
-        if any(seconds is None for seconds, _ in left):
+        each = [seconds * fraction for seconds, fraction in left if seconds is not None]
+        if len(each) < len(left):
             return None
-        each = [seconds * fraction for seconds, fraction in left]
         return max(sum(each) / max(slots, 1), max(each, default=0.0))
 
 

@@ -193,7 +193,7 @@ def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, progres
                     slot.start(run, alone=run.folder in queue.alone)
                 else:
                     _end_run(run, "failed", reason, outcomes, progress)
-        busy = {slot.pipe: slot for slot in slots if slot.run is not None}
+        busy: dict[Any, Slot] = {slot.pipe: slot for slot in slots if slot.run is not None}
         ready = wait(list(busy), timeout=TICK_SECONDS) if busy else time.sleep(TICK_SECONDS)
         messages = [(busy[pipe], *busy[pipe].receive()) for pipe in ready or ()]
         heard = [slot for slot, *_ in messages]
@@ -204,10 +204,12 @@ def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, progres
                 messages.append((slot, *slot.end(reason)))
         stop = False
         for slot, kind, content in messages:
+            run = slot.run
+            assert run is not None  # those that have none are not heard
             if kind == "note":
-                progress.say(f"{slot.run.label}: {content}  {slot.run.folder.name}")
+                progress.say(f"{run.label}: {content}  {run.folder.name}")
             elif kind != "progress":
-                run, slot.run = slot.run, None
+                slot.run = None
                 if kind == "busy":
                     queue.is_elsewhere(run)
                 elif kind == "again":
@@ -227,7 +229,7 @@ def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, progres
 
 def _hangs(slot: Slot) -> str | None:
     """The reason to end a slot's run, which hangs; None where it does not."""
-    limit = slot.run.config.hang_minutes
+    limit = slot.run.config.hang_minutes if slot.run is not None else None
     if limit is None or time.monotonic() - slot.heard <= 60 * limit:
         return None
     return f"the run made no step for {limit:g} min (hang_minutes) and was ended"

@@ -98,7 +98,7 @@ def _measurement(folder: Path, chosen: Mapping[str, Any], data_dir: str | None, 
                 f"{folder}: probe.source is this run itself, on which an attack is white box; name another run's"
                 " folder, or probe.source=null"
             )
-    settings = dict(_settings(config.probe, config.trusted))
+    settings = dict(_settings(config.probe or {}, config.trusted))
     there = {name for name in settings if (folder / f"probe_{name}.csv").exists()}
     made = {name: _made_with(folder, name, run, config.trusted) for name in there}
     others = [name for name in there if made[name] != settings[name]]
@@ -128,7 +128,7 @@ def _made_with(folder: Path, name: str, run: Mapping[str, Any], trusted: Sequenc
             return up_to_date(read_yaml(beside))
         # a record may name anything
         sound = run["probe"] is not None and not check(run["probe"], "probe", Probe, trusted)
-        return dict(_settings(run["probe"], trusted)).get(name, {}) if sound else {}
+        return dict(_settings(run["probe"] or {}, trusted)).get(name, {}) if sound else {}
     except (OSError, ValueError, UserError):
         return {}
 

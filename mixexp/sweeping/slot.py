@@ -31,7 +31,9 @@ LOG_LINES = 40
 
 # A fork server imports torch once and forks a slot in milliseconds, before any thread or CUDA context that a fork would
 # break. Outside Linux the system's libraries may not survive a fork, and each slot imports torch itself.
-_CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+_CONTEXT = (
+    multiprocessing.get_context("forkserver") if sys.platform == "linux" else multiprocessing.get_context("spawn")
+)
 
 
 def warm_up(threads: int) -> None:
@@ -54,7 +56,7 @@ def _begin(count: int) -> tuple[list[connection.Connection], BaseProcess]:
 
     pauses = iter(FORK_PAUSES)
     while True:
-        pipes = [_CONTEXT.Pipe() for _ in range(count)]
+        pipes: list[Any] = [_CONTEXT.Pipe() for _ in range(count)]
         process = _CONTEXT.Process(target=serve, args=([theirs for _, theirs in pipes],), daemon=True)
         try:
             process.start()
@@ -98,16 +100,19 @@ class Slot:
             for slot, pipe in zip(members, pipes, strict=True):
                 slot.pipe, slot._process, slot._shared, slot.together = pipe, process, len(members) > 1, ()
         self.run, self.fraction, self.heard = run, 0.0, time.monotonic()
-        with contextlib.suppress(OSError):  # it has just died, which the next read reports
+        assert self.pipe is not None
+        with contextlib.suppress(OSError):  # it has just died, which reading will show
             self.pipe.send(dataclasses.replace(run, config=run.config.replace(device=self.device)))
 
     def _leave(self) -> None:
         """Leave the process to the other slots."""
-        self.pipe.close()
+        if self.pipe is not None:
+            self.pipe.close()
         self._process, self._shared = None, False
 
     def receive(self) -> tuple[str, Any]:
         """The next message of the process, or the report of its death; called when the pipe is ready."""
+        assert self.pipe is not None
         self.heard = time.monotonic()
         try:
             kind, content = self.pipe.recv()
@@ -121,6 +126,7 @@ class Slot:
 
     def ended(self) -> bool:
         """True if the process has ended without a message; a child of it may hold the pipe open."""
+        assert self._process is not None and self.pipe is not None
         return self._process.exitcode not in (None, FORK_SERVER_GONE) and not self.pipe.poll()
 
     def end(self, reason: str) -> tuple[str, str]:
@@ -138,9 +144,7 @@ class Slot:
 
     def ask_to_end(self) -> None:
         """Ask the process to end: an idle one at once, a training one after its current step and a checkpoint."""
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGTERM)
+        self._signal(signal.SIGTERM)
 
     def close(self, seconds: float = 30.0) -> None:
         """Wait for the end of a process that was asked to end; kill it after `seconds`."""
@@ -152,6 +156,7 @@ class Slot:
 
     def _has_ended(self, seconds: float) -> bool:
         """True if the process ends within `seconds`: its end of the pipe closes, or its exit code is known."""
+        assert self._process is not None and self.pipe is not None
         deadline = time.monotonic() + seconds
         with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
             while time.monotonic() < deadline:
@@ -163,12 +168,17 @@ class Slot:
         return True
 
     def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._process.pid, signal.SIGKILL)  # Process.kill does nothing once the fork server is gone
+        self._signal(signal.SIGKILL)  # Process.kill does nothing once the fork server has gone
         self._has_ended(5.0)
 
-    def died(self) -> tuple[str, str]:
+    def _signal(self, number: int) -> None:
+        if self._process is not None and self._process.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
+
+    def died(self) -> tuple[str, Any]:
         """The report of the process's death; its run may have been over by then."""
+        assert self._process is not None and self.run is not None
         self._process.join()
         state = load_state(self.run.folder)
         if state.over:  # killed between the end of its run and its message
@@ -183,6 +193,7 @@ class Slot:
 
     def _failure(self, reason: str) -> tuple[str, str]:
         """Record the reason, after the last lines of the run's output."""
+        assert self.run is not None
         self._leave()
         with contextlib.suppress(OSError):
             printed = read_ends(self.run.folder / "log.txt", 0, 20_000).splitlines()

@@ -325,7 +325,8 @@ class Plans:
 @functools.lru_cache(maxsize=10_000)
 def _read_sweep(path: Path, version: Stamp) -> Sweep:
     about, written = read_json_or_nothing(path), version[0] / 1e9 if version else 0.0
-    listed = about.get("runs") if isinstance(about.get("runs"), list) else []
+    listed: Any = about.get("runs")
+    listed = listed if isinstance(listed, list) else []
     planned = [_planned(run.get("name"), run) for run in listed if isinstance(run, dict)]
     texts = {key: about[key] if isinstance(about.get(key), str) else "" for key in ("command", "queue")}
     started = timestamp(about.get("started"))

@@ -69,8 +69,10 @@ def serve(pipes: Sequence[connection.Connection]) -> None:
 
 
 def _die_with_parent() -> None:
-    connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)  # killed without cleanup: the run stays unfinished, not failed
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # a worker is begun by another process
+    connection.wait([parent.sentinel])
+    os._exit(1)  # killed without a word: the run is left unfinished, not failed
 
 
 class Worker:
@@ -90,11 +92,12 @@ class Worker:
     def receive(self) -> None:
         """Begin the run in the pipe, or close where the parent has."""
         try:
-            self._run = self.pipe.recv()
+            run: RunSpec = self.pipe.recv()
         except (EOFError, OSError):
             self.closed = True
             return
-        self.steps = iterate(self._run, self._stop, lambda text: self._send("note", text), log=True)
+        self._run = run
+        self.steps = iterate(run, self._stop, lambda text: self._send("note", text), log=True)
 
     def ready(self) -> bool:
         """True if the run's next step would not have to wait for the device."""
@@ -107,6 +110,7 @@ class Worker:
             return
         # no exception holds the run's frames any more, so its memory can be freed; the parent is told only afterwards
         kind, content, lost = end
+        assert self.steps is not None
         try:
             self._stream.close(self.steps) if self._stream is not None else self.steps.close()
         except RuntimeError:  # an error that CUDA repeats at every call
@@ -121,6 +125,7 @@ class Worker:
 
     def _advance(self) -> tuple[str, Any, bool] | None:
         """Advance the run; returns its end and whether the process is unusable, or None if it has not ended."""
+        assert self._run is not None and self.steps is not None  # those without a run are not asked
         try:
             # a slot's device never changes
             self._stream = self._stream or DeviceStream(execution(self._run.config).device)

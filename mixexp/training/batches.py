@@ -86,14 +86,13 @@ class Batch(NamedTuple):
     def map(self, change: Callable[..., Tensor], *others: Batch) -> Batch:
         """The batch of change(tensor, the others' tensors of the same name)."""
 
-        def each(part: int) -> dict[str, Tensor]:
+        def each(part: str) -> dict[str, Tensor]:
             return {
-                name: change(values, *(other[part][name] for other in others)) for name, values in self[part].items()
+                name: change(values, *(getattr(other, part)[name] for other in others))
+                for name, values in getattr(self, part).items()
             }
 
-        return Batch(
-            change(self.chosen, *(other.chosen for other in others)), *(each(part) for part in range(1, len(self)))
-        )
+        return Batch(change(self.chosen, *(other.chosen for other in others)), *map(each, self._fields[1:]))
 
     def with_external(self) -> tuple[Tensor, dict[str, Tensor]]:
         """The rows of the images, followed by those of the external partners, with the draws for their augmentation."""

@@ -75,5 +75,5 @@ def steps_per_epoch(rows: int, batch: int, drop_last: bool) -> int:
 def budget_of(config: RunConfig, rows: int, batch: int) -> Budget:
     """The budget of a configuration: `steps` where they are given, else `epochs`."""
     per_epoch = steps_per_epoch(rows, batch, config.drop_last)
-    steps = config.steps if config.steps is not None else config.epochs * per_epoch
+    steps = config.steps if config.steps is not None else (config.epochs or 0) * per_epoch
     return Budget(rows, batch, per_epoch, steps, config.evaluations)

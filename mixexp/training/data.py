@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -129,7 +129,8 @@ def _statistics(images: Tensor, zero_mean: bool) -> tuple[list[float], list[floa
 
     A constant channel gets std 1.
     """
-    total, squares, count = 0.0, 0.0, images[:, 0].numel()
+    total = squares = torch.zeros((), dtype=torch.float64)
+    count = images[:, 0].numel()
     for chunk in images.split(5000):
         x = chunk.cpu().double() / _unit(images)
         if zero_mean:
@@ -166,8 +167,8 @@ def placed(node: Any, trusted: Any) -> Any:
         return node
     try:
         modules = [name for name in trusted if isinstance(name, str)] if isinstance(trusted, list) else []
-        kind = getattr(locate(node.get("_target_"), modules), "path", None)
-    except UserError:  # the check of the configuration reports it
+        kind = cast("Any", getattr(locate(node.get("_target_"), modules), "path", None))
+    except UserError:  # the check of the configuration says so
         return node
     name = node.get(kind)
     return {**node, kind: place_name(kind, name, node["root"])} if isinstance(name, str) else node
@@ -195,7 +196,7 @@ def select_data(
     train = subset.select(train_labels, num_classes, streams.generator(data_seed, "subset"))
     _refuse_one_class(splits, "subset", "training", train_labels[train])
     counts = [np.bincount(labels, minlength=num_classes) for labels in (train_labels[train], test_labels)]
-    keep_train, keep_test = imbalance.keep_counts(*counts, len(train_labels) / len(test_labels))
+    keep_train, keep_test = imbalance.keep_counts(counts[0], counts[1], len(train_labels) / len(test_labels))
     purposes = ("imbalance", "imbalance of the test set")
     train_rng, test_rng = (
         None if imbalance.in_order else streams.generator(data_seed, purpose) for purpose in purposes

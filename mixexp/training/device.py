@@ -149,9 +149,9 @@ def make_deterministic(device: torch.device) -> None:
     """Forbid choices by timing, and sums in the order in which threads finish."""
     torch.backends.cudnn.deterministic = True
     if device.type == "cuda":
-        # fixed workspaces; cuBLAS reads this at the first product
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        # a network may need an operation without a deterministic form
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        # a check for errors that costs a pass over all memory
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        os.environ.setdefault(
+            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+        )  # fixed workspaces, read when the first product is formed
+        torch.use_deterministic_algorithms(True, warn_only=True)  # a network may need what has no such form
+        deterministic: Any = torch.utils.deterministic  # torch gives this module its class at run time
+        deterministic.fill_uninitialized_memory = False  # a check for errors that costs a pass over all memory

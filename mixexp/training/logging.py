@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mixexp.logger import Logger, Outcome, Row, RunInfo, Several
 from mixexp.settings import flatten
@@ -66,7 +66,7 @@ class _LoggedFolder(RunFolder):
 
     def finish(self, outcome: str, seconds: float, **facts: Any) -> dict[str, Any]:
         result = super().finish(outcome, seconds, **facts)
-        self.end(outcome)
+        self.end(cast("Outcome", outcome))
         return result
 
     def fail(self, reason: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,6 @@ class Loop:
     network: str
     check: Callable[[RunConfig, list[str], bool], list[str]]
     work: Callable[[RunConfig], Work]
-    run: Callable[..., Iterator[Progress]]
+    run: Callable[..., Generator[Progress]]
     writes: Callable[[RunConfig], Measured]
     fixed: Mapping[str, Any] = field(default_factory=dict)

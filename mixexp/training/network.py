@@ -27,7 +27,7 @@ class _Blending:
         """A forward hook for the module whose output is that layer's representation."""
 
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> Tensor | None:
-            return self.blend(output) if self.layer == layer else None
+            return self.blend(output) if self.layer == layer and self.blend is not None else None
 
         return hook
 

@@ -81,7 +81,7 @@ def setup(config: RunConfig) -> RunParts:
     mix.prepare(train.images, train.labels)
     network, loss = network_of(config, splits.train_images.shape[1:], counts)
     return RunParts(
-        network=network.to(run.device, memory_format=run.memory_format),
+        network=network.to(run.device).to(memory_format=run.memory_format),
         loss=loss.to(run.device),
         **groups,
         normalize=Normalize.of(splits.train_images, dataset.mean, dataset.std, zero_mean=mix.zero_mean).to(run.device),
@@ -114,7 +114,7 @@ def network_of(config: RunConfig, shape: Sequence[int], counts: np.ndarray) -> t
         return Network(body, loss.head(body.num_features, len(counts))), loss
 
 
-def restored(folder: Path, config: RunConfig) -> Subject:
+def restored(folder: Path, config: RunConfig) -> RunParts:
     """The network of a finished run with the weights it kept, in evaluation mode; config: the run's own."""
     state, parts = read_weights(folder), setup(config)
     about = read_environment(folder)

@@ -90,6 +90,7 @@ class Stepper:
         rows, kind = batches.rows(step), batches.kind(step)
         if self._graphs_left and kind in self._asks_nothing:
             return step + self._replay(kind, rows.start, batches, batches.same_kind_until(step, until) - step)
+        assert batches.table is not None  # turn_to has made it
         batch = batches.table.map(lambda values: values[rows])
         if kind not in self._known:
             self._first(kind, step, batch, batches.whole)
@@ -145,6 +146,7 @@ class Stepper:
         """Replay a graph of the most steps possible; return their number."""
         count = STEPS_A_GRAPH if ahead >= STEPS_A_GRAPH else 1
         (layer, size), table, forward = kind, batches.table, self._known[kind]
+        assert table is not None
 
         def steps() -> None:
             for _ in range(count):

@@ -64,11 +64,9 @@ def save(figure: Figure | Animation, path: Path, caption: str = "") -> list[Path
     """
     with _styled():
         if isinstance(figure, Animation):
-            return [
-                _whole(
-                    path, ".gif", functools.partial(figure.save, writer=PillowWriter(fps=1 / SECONDS_A_FRAME), dpi=100)
-                )
-            ]
+            # a frame takes longer than a second, of which matplotlib's annotation does not know
+            writer = PillowWriter(fps=1 / SECONDS_A_FRAME)  # pyright: ignore[reportArgumentType]
+            return [_whole(path, ".gif", functools.partial(figure.save, writer=writer, dpi=100))]
         freeze(figure)
         title = {"Title": sanitize(caption)} if caption else {}
         # savefig would draw everything once more for each format, to find a layout that is known; the fields would

@@ -36,6 +36,7 @@ from mixexp.reporting.figures.style import (
     plain_log,
     same_limits,
     series,
+    share,
     text,
     title,
 )
@@ -199,7 +200,8 @@ def per_class(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
         if len(entries_of(table, spec["each"])) > 1
         else ""
     )
-    marks = f"; {shots(table).words}" if any(marked) else ""
+    found = shots(table)
+    marks = f"; {found.words}" if any(marked) and found is not None else ""
     return (
         figure,
         (
@@ -216,7 +218,7 @@ def _mark_groups(panel: Axes, table: Table, runs: list[Run]) -> bool:
     Nothing is drawn where the groups overlap in size.
     """
     grouping, groups = shots(table), [(group, counts) for group, counts in sizes(table, runs).items() if counts]
-    if len(groups) < 2 or any(fewer[-1] >= more[0] for (_, more), (_, fewer) in pairwise(groups)):
+    if grouping is None or len(groups) < 2 or any(fewer[-1] >= more[0] for (_, more), (_, fewer) in pairwise(groups)):
         return False
     limits = {("many", "medium"): MANY, ("medium", "few"): FEW}
     between = [
@@ -231,7 +233,7 @@ def _mark_groups(panel: Axes, table: Table, runs: list[Run]) -> bool:
     ends = panel.get_xlim()
     inside = panel.transData + panel.transAxes.inverted()
     places = [inside.transform((x, low))[0] for x in (ends[1], *between, ends[0])]
-    inches = panel.figure.get_figwidth() / panel.get_subplotspec().get_gridspec().ncols - 0.55
+    inches = share(panel) - 0.55
     sides = zip(groups, pairwise(places), strict=True)
     regions = [
         (group, (left + right) / 2, (right - left) * inches * LETTERS_AN_INCH) for (group, _), (right, left) in sides
@@ -263,7 +265,7 @@ def _recalls(runs: list[Run]) -> dict[str, tuple[float, list[float]]]:
     classes = matrices[0][1].classes
     counts = np.array([training_counts(run, len(classes)) for run, _ in matrices])
     recalls = np.array([100 * matrix.recall for _, matrix in matrices])
-    tested = np.isfinite(recalls).all(0)
+    tested = np.all(np.isfinite(recalls), axis=0)
     sizes = counts.mean(0)
     return {name: (sizes[k], recalls[:, k].tolist()) for k, name in enumerate(classes) if tested[k]}
 
@@ -299,6 +301,6 @@ def _dots(
     aside = 0.5 * ((index + 0.5) / lines - 0.5)
     x = [names.index(each) + aside for each in recalls]
     values = [values for _, values in recalls.values()]
-    spread = [np.std(each, ddof=1) for each in values] if len(values[0]) > 1 else None
+    spread = [float(np.std(each, ddof=1)) for each in values] if len(values[0]) > 1 else None
     style = {**series(index), "linestyle": "none"}
-    panel.errorbar(x, [np.mean(each) for each in values], yerr=spread, capsize=1.5, label=name, **style)
+    panel.errorbar(x, [float(np.mean(each)) for each in values], yerr=spread, capsize=1.5, label=name, **style)

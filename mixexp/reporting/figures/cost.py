@@ -127,8 +127,7 @@ def _label(panel: Axes, means: list[tuple[float, float, str]]) -> None:
     """Words next to the means, where they cover neither another mean nor other words."""
     if len({words for *_, words in means}) == 1 or len(means) > MOST_LABELS:
         return
-    # limits are computed on request
-    panel.get_xlim(), panel.get_ylim()
+    _ = panel.get_xlim(), panel.get_ylim()  # they are found when they are asked for
     width, height = 3.0, 2.3  # inches, about
     places = panel.transAxes.inverted().transform(panel.transData.transform([(x, y) for x, y, _ in means])) * (
         width,
@@ -146,7 +145,7 @@ def _label(panel: Axes, means: list[tuple[float, float, str]]) -> None:
                 and box[1] <= width
                 and not any(box[0] < b and a < box[1] and box[2] < d and c < box[3] for a, b, c, d in taken)
             ):
-                ends = {"ha": "left" if right == 1 else "right", "va": "bottom" if up == 1 else "top"}
+                ends: dict[str, Any] = {"ha": "left" if right == 1 else "right", "va": "bottom" if up == 1 else "top"}
                 panel.annotate(
                     words,
                     (x, y),
@@ -170,5 +169,6 @@ def device_of(run: Run) -> str:
 def _point(table: Table, run: Run) -> tuple[float, float] | None:
     """Seconds and score."""
     seconds, score = run.result.get("seconds"), score_of(table, run, table.spec["metric"])
-    sound = isinstance(seconds, int | float) and math.isfinite(seconds) and score is not None
-    return (float(seconds), score) if sound else None
+    if not isinstance(seconds, int | float) or not math.isfinite(seconds) or score is None:
+        return None
+    return float(seconds), score

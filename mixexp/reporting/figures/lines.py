@@ -204,7 +204,7 @@ def _published_points(table: Table, entry: Entry, spec: Mapping[str, Any], words
         value = table.published(other.label, name) if spec["by"] == "columns" else table.published(name, other.label)
         x = comparable(other.conditions.get(spec["x"]))
         if value is not None and ((isinstance(x, float) and not words) or x in words):
-            points[words.index(x) if words else x] = [value]
+            points[words.index(str(x)) if words else x] = [value]
     return points
 
 

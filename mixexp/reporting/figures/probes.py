@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.animation import Animation, FuncAnimation
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
@@ -257,7 +258,9 @@ def _painter(
             part = [row for row in rows if column is None or row[column] == value]
             x, y = ([_float(row[spec[axis]]) for row in part] for axis in ("x", "y"))
             name = (
-                None if column is None else style.text(f"{column} {value}" if math.isfinite(_float(value)) else value)
+                None
+                if column is None
+                else style.text(f"{column} {value}" if math.isfinite(_float(value)) else str(value))
             )
             look = {
                 "color": style.CLOUDS[index % len(style.CLOUDS)],
@@ -272,7 +275,7 @@ def _painter(
                     "path_effects": [withStroke(linewidth=2, foreground="white")],
                     "clip_on": True,
                 }
-                panel.text(np.nanmedian(x), np.nanmedian(y), style.text(value, 10), fontsize=style.SMALL, **look)
+                panel.text(np.nanmedian(x), np.nanmedian(y), style.text(str(value), 10), fontsize=style.SMALL, **look)
 
     return paint
 
@@ -333,8 +336,9 @@ def _float(value: Any) -> float:
 def images(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     """A row of images for each cell whose first run kept them: as the network saw them, with their labels."""
     cells, size = cells_with_images(table, spec), style.TWO_COLUMNS / spec["count"]
-    figure = Figure(figsize=(style.TWO_COLUMNS, len(cells) * (size + 0.62)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
+    figure = Figure(
+        figsize=(style.TWO_COLUMNS, len(cells) * (size + 0.62)), layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02)
+    )
     bands = figure.subfigures(len(cells), 1, squeeze=False)[:, 0]
     for band, (outer, inner, rows) in zip(bands, cells, strict=True):
         layers = dict.fromkeys(row["layer"] for row in rows if row["layer"] not in ("", "input"))
@@ -372,7 +376,9 @@ def cells_with_images(table: Table, spec: Mapping[str, Any]) -> list[tuple[Entry
     ]
 
     def read(place: tuple[Entry, Entry]) -> list[Row]:
-        return smallest_seed(runs_of(table, *place)).probe(spec["probe"], ("image", "labels", "layer"))[: spec["count"]]
+        run = smallest_seed(runs_of(table, *place))
+        assert run is not None  # places are those with runs
+        return [*run.probe(spec["probe"], ("image", "labels", "layer"))[: spec["count"]]]
 
     cells = [(*place, rows) for place, rows in readable(places, read)]
     if len(cells) > MOST_ROWS:

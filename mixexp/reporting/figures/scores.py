@@ -341,7 +341,7 @@ def _panel(panel: Axes, layout: Layout, within: Sequence[int], shown: Shown, pub
                 gid="published",
             )
         if known:
-            points = [(at, summary.ours) for at, summary in known]
+            points = [(at, summary.ours) for at, summary in known if summary.ours is not None]
             panel.plot(
                 *layout.turned(points),
                 **look,
@@ -411,7 +411,7 @@ def _band(
             )
         )
     name = None if interval is not None else _baseline_name(layout.table, False)
-    ends = layout.turned([(place, summary.ours) for place in reach])
+    ends = layout.turned([(place, summary.ours) for place in reach if summary.ours is not None])
     panel.plot(*ends, color=colour, linewidth=0.9, zorder=1, label=name, gid="baseline")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from mixexp.errors import UserError
@@ -51,7 +53,7 @@ _CJK = (
 )
 SMALL, MEDIUM = 7.0, 8.0
 """Sizes of type in points: of ticks, legends and numbers in cells, and of the rest."""
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": MEDIUM,
     "axes.labelsize": MEDIUM,
     "axes.titlesize": MEDIUM,
@@ -92,8 +94,7 @@ def canvas(rows: int, columns: int, height: float, keys: bool = False) -> tuple[
         )
     inches = TWO_COLUMNS if columns > 1 or keys else ONE_COLUMN
     # Not pyplot, which keeps every figure alive until it is closed.
-    figure = Figure(figsize=(inches, rows * height + 0.1), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
+    figure = Figure(figsize=(inches, rows * height + 0.1), layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03))
     panels = figure.subplots(
         rows, columns + keys, squeeze=False, width_ratios=[1.0] * columns + [KEY / (inches - KEY) * columns] * keys
     )
@@ -182,7 +183,7 @@ def _explained(panels: Sequence[Axes], order: Sequence[str]) -> dict[str, Any]:
             "linestyle": published.get_linestyle(),
             "linewidth": 1,
         }
-        entries["published (hollow)"] = mpl.lines.Line2D([], [], color="#555555", **hollow)
+        entries["published (hollow)"] = Line2D([], [], color="#555555", **hollow)
     return entries
 
 
@@ -219,10 +220,16 @@ def freeze(figure: Figure) -> None:
         figure.set_layout_engine("none")
 
 
+def share(panel: Axes) -> float:
+    """The inches of the figure's width that are a panel's."""
+    spec, figure = panel.get_subplotspec(), panel.get_figure(root=True)
+    assert spec is not None and figure is not None  # it is one of a figure's subplots
+    return figure.get_figwidth() / spec.get_gridspec().ncols
+
+
 def title(panel: Axes, words: str) -> None:
     """The title of a panel, above its left corner, on as many lines as its width needs."""
-    abreast = panel.get_subplotspec().get_gridspec().ncols
-    inches = panel.figure.get_figwidth() / abreast - 0.35  # minus the numbers of the y axis
+    inches = share(panel) - 0.35  # the numbers of the y axis
     panel.set_title(folded(text(words), max(8, int(inches * (LETTERS_AN_INCH - 1)))), loc="left")
 
 
@@ -291,7 +298,7 @@ def ticks(panel: Axes, places: Sequence[float], inches: float) -> None:
         else []
     )
 
-    def clear(names: Sequence[str], x: Sequence[float]) -> bool:
+    def clear(names: Sequence[str], x: Iterable[float]) -> bool:
         return all(
             right - left > (len(a) + len(b)) / 2 / LETTERS_AN_INCH + 0.05
             for (left, right), (a, b) in zip(pairwise(x), pairwise(names), strict=True)

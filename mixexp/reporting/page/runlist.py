@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import quote
 
 from mixexp.errors import UserError
@@ -151,7 +151,7 @@ def _metrics(run: Run, specs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _finite(value: Any) -> bool:
+def _finite(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -232,7 +232,8 @@ def facts(runs: Sequence[Run]) -> dict[str, list[str]]:
     times = [time for time in map(seconds, runs) if time is not None]
     moments = {str(start): timestamp(start) for run in runs if (start := run.environment.get("started"))}
     # machines may be in several time zones
-    started = sorted((text for text, moment in moments.items() if moment is not None), key=moments.get)
+    known = (text for text, moment in moments.items() if moment is not None)
+    started = sorted(known, key=lambda text: moments[text] or 0.0)
     named = {
         "Training time": [f"{duration(sum(times))} in {len(times)} run{'s' * (len(times) != 1)}"] if times else [],
         "Started": [_span(started[0], started[-1])] if started else [],

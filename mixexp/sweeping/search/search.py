@@ -295,6 +295,7 @@ class _TrialRunner:
             return self._say(run.label, "diverged", run)
         claim.tell(TrialState.COMPLETE, value, seconds=result["seconds"])
         best = best_of(self._study.trials(), self._search.settings.direction)
+        assert best is not None  # this trial is complete
         return self._say(
             run.label,
             f"{self._search.settings.metric} {value:.4f} (best {best.value:.4f}) {result['seconds']:.1f} s",

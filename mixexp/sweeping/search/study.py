@@ -66,7 +66,8 @@ class Claim:
     def report(self, values: Sequence[float | None]) -> None:
         """Report the new values of a run's evaluations so far."""
         for step in range(len(self.reported), len(values)):
-            value = float("nan") if values[step] is None else values[step]
+            found = values[step]
+            value = float("nan") if found is None else found
             self.trial.report(value, step)
             self.reported.append(value)
 
@@ -105,8 +106,8 @@ class Study:
         self._locks = folder / LOCKS
         self._locks.mkdir(parents=True, exist_ok=True)
         self.lock = FileLock(self._locks / "study.lock")
-        # after a kill, Optuna's own locks last another half a minute
-        journal = FileLock(self._locks / "journal.lock")
+        # Optuna's own locks outlive a process that was killed, for half a minute
+        journal: Any = FileLock(self._locks / "journal.lock")
         with self.lock:
             with journal:
                 _cut_unfinished_line(folder / FILE)
