@@ -229,7 +229,16 @@ def test_layers_are_in_the_order_of_the_network(tmp_path):
     for place, layer in enumerate(layers):
         changed(leave(tmp_path / str(place), mix="mixup"), {"mix_layer": layer})
     ranks = value_ranks(load_runs(tmp_path), "mix_layer")
-    assert sorted(ranks, key=ranks.get) == ["input", "stem", "layer2", "layer10", "fc", "[layer1, layer2]", "final", "random"]
+    assert sorted(ranks, key=ranks.get) == [
+        "input",
+        "stem",
+        "layer2",
+        "layer10",
+        "fc",
+        "[layer1, layer2]",
+        "final",
+        "random",
+    ]
 
 
 def test_numbers_are_before_words_and_nothing_is_last():
