@@ -235,6 +235,6 @@ def test_an_articles_table_on_a_part_is_reduced(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (
         "**Reduced: " in done.stdout
-        and "test.n 50" in done.stdout
+        and "tested on 50 examples instead of all" in done.stdout
         and "- Test images: a class-balanced 50 of 359." in done.stdout
     )

@@ -135,8 +135,8 @@ def cells_of(text: str, heading: str) -> list[list[str]]:
 def test_headline_table_worked_out_by_hand(sweep):
     text = markdown(build_tables(load_runs(sweep))[0])
     assert text.startswith(
-        "# little data\n\nThe first 100 or 500 training samples of digits: 30 epochs, seeds 0 to 3; the cells of the"
-        " table differ in images and mixing.\n\nCompared with: small_data_mixup, one seed\n\n"
+        "# little data\n\nThe first 100 or 500 training samples of digits: mixing at the input, 30 epochs, seeds 0 to 3; the"
+        " cells of the table differ in images and mixing.\n\nCompared with: small_data_mixup, one seed\n\n"
     )
     assert "## Test accuracy (%) at the last evaluation, mean ± sd over seeds (number of runs)" in text
     assert "| images | none | none, published | label-mix | label-mix, published |" in text
@@ -294,8 +294,8 @@ def test_runs_of_no_table_get_one_of_their_differences(tmp_path):
     table = build_tables(load_runs(tmp_path), name="mine")[0]
     assert table.spec["title"] == "mine"
     assert [row.label for row in table.rows] == ["100", "500"] and [column.label for column in table.columns] == [
-        "mixup",
         "none",
+        "mixup",
     ]
     assert {tuple(row[1:]) for row in cells_of(markdown(table), "Test accuracy")} == {("55.00 ± 7.07 (2)",) * 2}
     assert (tmp_path / "report" / "curves.png") in write_report([tmp_path])

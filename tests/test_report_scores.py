@@ -263,7 +263,7 @@ def test_measures_have_a_panel_each_with_their_own_unit_and_rule(tmp_path):
     labels = ["test accuracy (%), last evaluation", "test loss, last evaluation", "test error (%), best on test"]
     assert [panel.get_ylabel() for panel in figure.axes] == labels
     assert [drawn(panel, "score")[0][:, 1].tolist() for panel in figure.axes] == [
-        pytest.approx(each) for each in ([60, 50], [2 / 3] * 2, [30, 40])
+        pytest.approx(each) for each in ([50, 60], [2 / 3] * 2, [40, 30])
     ]
     assert words.startswith("Accuracy, loss and best, each by its own selection rule")
 
