@@ -13,8 +13,8 @@ from mixexp.mix import Ratio
 class Beta(Ratio):
     """lam ~ Beta(alpha + first_plus, alpha), drawn once per sample, per batch or per epoch.
 
-    per: what shares a draw; first_plus: 0 for mixup's own Beta(α, α) (Zhang et al. 2018, eq. 1, per batch in
-    its code), 1 for the Beta(α+1, α) under which unmixed labels have the same expected loss (Huszár's rewriting,
+    per: unit for which one lam is drawn; first_plus: 0 for mixup's own Beta(α, α) (Zhang et al. 2018, eq. 1, per batch
+    in its code), 1 for the Beta(α+1, α) under which unmixed labels have the same expected loss (Huszár's rewriting,
     small_data_mixup); fold: lam becomes max(lam, 1 − lam).
     """
 
