@@ -395,8 +395,7 @@ def _seeds(test: Test, runs: Sequence[Run], spec: Mapping[str, Any], required: R
 def _unlike(first: Run, second: Run) -> bool:
     """True for runs that no claim compares: different data contents or code, or another part of the test set.
 
-    A trend over data sets, or over an imbalance that cuts the test set, uses different test images, which do not count
-    here.
+    A trend over data sets, or over an imbalance that cuts the test set, uses different test images; these do not count.
     """
     parts = first.setting("test.n") != second.setting("test.n") and other_test_images(first, second)
     return made_otherwise(first, second) or parts
