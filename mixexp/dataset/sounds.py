@@ -33,7 +33,10 @@ class Layout(abc.ABC):
 
 
 class ClassFolders(Layout):
-    """``FOLDER/CLASS/…``, of which a part of each class, drawn once by split_seed, is held out for the test."""
+    """``FOLDER/CLASS/…``, of which a part of each class, drawn once by split_seed, is held out for the test.
+
+    test_fraction: of each class, held out for the test; split_seed: draws the held-out sounds.
+    """
 
     def __init__(
         self,
@@ -89,7 +92,10 @@ class ListedTest(Layout):
 
 class NumberedNames(Layout):
     """``FOLDER/CLASS_SPEAKER_INDEX.wav``, as the Free Spoken Digit Dataset names its files; some INDEX of every speaker
-    are the test."""
+    are the test.
+
+    test_indices: these INDEX.
+    """
 
     def __init__(self, test_indices: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]) -> None:
         self.test_indices = list(test_indices)

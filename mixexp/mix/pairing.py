@@ -116,6 +116,7 @@ class Nearest(ExternalPartners):
     same_class: only neighbours of its own (training) label count. The neighbours are computed once, before training.
     Source: Zhang et al. 2018, section 3.8 and table 5, "KNN", k = 200; with same_class, k = 5 and unmixed repeats SMOTE
     (Chawla et al. 2002). Raises ValueError where a class, or the whole set, has no k other images.
+    k: how many neighbours a partner is drawn from.
     """
 
     def __init__(self, k: Annotated[int, Field(gt=0)] = 200, same_class: bool = False) -> None:
