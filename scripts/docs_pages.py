@@ -32,7 +32,7 @@ from mixexp.reporting.entries import label, written
 from mixexp.reporting.sheets import number
 from mixexp.reporting.tables import spec_of
 from mixexp.settings import CONF, comparable
-from mixexp.spec.articles import REFERENCES
+from mixexp.spec.articles import ARTICLES, REFERENCES
 from mixexp.spec.experiments import Experiment, experiments, places
 from mixexp.spec.grid import combined
 from mixexp.spec.table import AXES, DEFAULTS, unit
@@ -309,6 +309,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
 
 
+def broad(words: Any) -> str:
+    """Text of a table's cell that stays broad enough to be read where the table has many columns."""
+    return f'<span class="broad">{text(words)}</span>' if words else ""
+
+
 def bullets(items: Iterable[str]) -> str:
     """A list."""
     return "\n".join(f"- {item}" for item in items)
@@ -398,7 +403,7 @@ def _settings(settings: Sequence[Setting], value: str = "default") -> list[str]:
     if not settings:
         return ["It has none."]
     rows = [
-        [code(setting.key), code(setting.value), text(setting.allowed), text(setting.meaning)] for setting in settings
+        [code(setting.key), code(setting.value), text(setting.allowed), broad(setting.meaning)] for setting in settings
     ]
     return [table(["setting", value, "allowed", "meaning"], rows)]
 
@@ -408,22 +413,21 @@ def _part(part: Part, several: bool) -> Iterator[str]:
     a list."""
     if several:
         yield f"### {code(part.place)}: {text(part.target.rpartition('.')[2])}"
-    names = [setting.key.rpartition(".")[2] for setting in part.settings]
+    meanings = {setting.key.rpartition(".")[2]: setting.meaning for setting in part.settings}
     for paragraph in part.docstring.split("\n\n"):
         for piece in PIECES.split(paragraph.partition(DIFFERS)[0]):
             found = LABELLED.match(" ".join(piece.split()))
-            yield from [f"**{text(found[1])}:** {text(found[2])}"] if found else _prose(piece, names)
+            yield from [f"**{text(found[1])}:** {text(found[2])}"] if found else _prose(piece, meanings)
 
 
-def _prose(paragraph: str, names: Sequence[str]) -> Iterator[str]:
-    known = "|".join(map(re.escape, names)) or "(?!)"
+def _prose(paragraph: str, meanings: Mapping[str, str]) -> Iterator[str]:
+    """A paragraph of a docstring; meanings: of the settings, which the table has and no list repeats."""
+    known = "|".join(map(re.escape, meanings)) or "(?!)"
     argument = re.compile(rf"(?:^|(?<=[.;:,] ))((?:{known})(?:, (?:{known}))*)(?: \([a-z]\))? ?: ")
     first, *rest = argument.split(" ".join(paragraph.split()))
     yield from _with_equations(first)
-    if rest:
-        yield bullets(
-            f"{code(name)}: {text(said.strip().rstrip(';'))}" for name, said in zip(rest[::2], rest[1::2], strict=True)
-        )
+    items = [(name, said.strip(" ;")) for name, said in zip(rest[::2], rest[1::2], strict=True)]
+    yield bullets(f"{code(name)}: {text(said)}" for name, said in items if said.strip(".") != meanings.get(name))
 
 
 def _with_equations(words: str) -> Iterator[str]:
@@ -651,7 +655,10 @@ def _axes(site: Site, blocks: Sequence[Mapping[str, Any]], params: Mapping[str, 
             if key in params and isinstance(value, str)
             else [value]
         )
-        return ", ".join(site.link(key, str(item)) if key in site.groups else code(label(item)) for item in each)
+        return ", ".join(
+            site.link(key, str(item)) if key in site.groups else code("null" if item is None else label(item))
+            for item in each
+        )
 
     columns = list(blocks) or [{}]
     rows = [
@@ -674,11 +681,7 @@ def _chosen(site: Site, name: str) -> str:
         for group, option in chosen_options(CONF / "experiment" / f"{name}.yaml")
         if group in site.groups
     ]
-    return (
-        table(["group", "option"], [[code(group), site.link(group, option)] for group, option in pairs])
-        if pairs
-        else ""
-    )
+    return ", ".join(f"{text(group)} {site.link(group, option)}" for group, option in pairs)
 
 
 def _edition(site: Site, one: Experiment, name: str) -> str:
@@ -704,7 +707,10 @@ def _claims(site: Site, name: str) -> Iterator[str]:
         yield bullets(map(text, premises))
     sheet = claim_sheets.sheet(own.answers)
     shown = [place for place, column in enumerate(sheet.head) if column != "compared"]
-    rows = [[text(row[place].partition(".")[2] if place == 0 else row[place]) for place in shown] for row in sheet.rows]
+    rows = [
+        [text(row[0].partition(".")[2]), broad(row[1]), *(text(row[place]) for place in shown[2:])]
+        for row in sheet.rows
+    ]
     right = {place for place, column in enumerate(shown) if column >= sheet.left}
     yield table([text(sheet.head[place]) for place in shown], rows, right)
     yield "[All claims](../claims.md) has what is compared, and how it is tested."
@@ -780,13 +786,18 @@ def methods_index(site: Site) -> str:
     )
 
 
+def by_article(site: Site) -> dict[str, list[str]]:
+    """What each article is about → its experiments, those of none first."""
+    found: dict[str, list[str]] = {}
+    for name, one in sorted(site.experiments.items(), key=lambda pair: list(("", *ARTICLES)).index(pair[1].article)):
+        found.setdefault(ARTICLES.get(one.article, "First steps"), []).append(name)
+    return found
+
+
 def experiments_index(site: Site) -> str:
     """The index of all experiments, by article."""
-    by_article: dict[str, list[str]] = {}
-    for name, one in site.experiments.items():
-        by_article.setdefault(one.article, []).append(name)
     blocks = []
-    for article, names in sorted(by_article.items(), key=lambda pair: not pair[0]):
+    for about, names in by_article(site).items():
         rows = [
             [
                 f"[{text(name)}]({name}.md)",
@@ -795,10 +806,11 @@ def experiments_index(site: Site) -> str:
             ]
             for name in names
         ]
-        heading = text(claim_sheets.ARTICLES[article]) if article else "Others"
-        blocks.append(section(heading, table(["experiment", "what it asks", "kept"], rows)))
+        blocks.append(section(text(about), table(["experiment", "what it asks", "kept"], rows)))
     return page(
-        "# Experiments", "Every experiment that the program has; kept: the sizes of which runs are kept.", *blocks
+        "# Experiments",
+        "Every experiment of the program, by article. Kept: the sizes at which the repository has runs of it.",
+        *blocks,
     )
 
 
@@ -813,7 +825,10 @@ def methods_nav(site: Site) -> str:
 
 def experiments_nav(site: Site) -> str:
     """The part of the navigation on experiments."""
-    return "\n".join(["- [All experiments](index.md)", *(f"- [{name}]({name}.md)" for name in site.experiments)]) + "\n"
+    lines = ["- [All experiments](index.md)"]
+    for about, names in by_article(site).items():
+        lines += [f"- {about}", *(f"    - [{name}]({name}.md)" for name in names)]
+    return "\n".join(lines) + "\n"
 
 
 def pages(site: Site) -> dict[str, str]:

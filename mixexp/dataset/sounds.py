@@ -32,7 +32,10 @@ class Layout(abc.ABC):
 
 
 class ClassFolders(Layout):
-    """``FOLDER/CLASS/…``, with a part of each class, drawn once by split_seed, held out for the test."""
+    """``FOLDER/CLASS/…``, with a part of each class, drawn once by split_seed, held out for the test.
+
+    test_fraction: of each class, held out for the test; split_seed: draws the held-out sounds.
+    """
 
     def __init__(
         self,
@@ -85,7 +88,10 @@ class ListedTest(Layout):
 
 
 class NumberedNames(Layout):
-    """``FOLDER/CLASS_SPEAKER_INDEX.wav``, the names of the Free Spoken Digit Dataset; some INDEX are the test."""
+    """``FOLDER/CLASS_SPEAKER_INDEX.wav``, the names of the Free Spoken Digit Dataset; some INDEX are the test.
+
+    test_indices: these INDEX.
+    """
 
     def __init__(self, test_indices: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]) -> None:
         self.test_indices = list(test_indices)

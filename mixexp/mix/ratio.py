@@ -45,7 +45,10 @@ class Beta(Ratio):
 
 
 class Uniform(Ratio):
-    """lam ~ Uniform(0, high), drawn once per sample."""
+    """lam ~ Uniform(0, high), drawn once per sample.
+
+    high: the largest lam.
+    """
 
     def __init__(self, high: Annotated[float, Field(gt=0, le=1)]) -> None:
         self.high = high
