@@ -25,7 +25,7 @@ test: .venv/installed ## run all tests
 lint: .venv/installed ## check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/basedpyright --pythonpath $(BIN)/python --baselinemode discard
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 docs: .venv/installed ## build the site of the documentation; a broken link fails
 	$(BIN)/pip install -q -e '.[docs]'
