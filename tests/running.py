@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import copy
 import csv
 import functools
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import hydra
 import numpy as np
 import pytest
+import yaml
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from scipy.io import wavfile
@@ -33,18 +36,57 @@ from mixexp.training.folder import RunFolder
 from mixexp.training.reader import load_state
 from mixexp.training.spec import RunConfig
 
+ALONE = ("dataset", "experiment", "hydra")
+"""Groups whose options change what other groups' settings are."""
 TINY = ("model.width=4", "epochs=2", "batch_size=64")
 
 
 @functools.cache
+def raw_option(group: str, name: str) -> dict[str, Any]:
+    """An option's file over those of its group that it builds on, nothing composed: what a list of parameters may ask
+    while pytest collects."""
+    node = yaml.safe_load((CONF / group / f"{name}.yaml").read_text(encoding="utf-8"))
+    found: dict[str, Any] = {}
+    for base in node.pop("defaults", ()):
+        if isinstance(base, str) and base != "_self_" and "@" not in base:
+            found = merged(found, raw_option(group, base))
+    return merged(found, node)
+
+
+def merged(node: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping with another one's values over its own, at every depth."""
+    found = dict(node)
+    for key, value in over.items():
+        inner = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
+        found[key] = merged(found[key], value) if inner else value
+    return found
+
+
+def names(group: str) -> list[str]:
+    """The options of a group, by the names of their files."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@functools.cache
+def _together(number: int) -> DictConfig:
+    """A configuration with an option of every group that refers to no other one, all groups' first for 0: one
+    composition for a dozen options."""
+    groups = {path.name: names(path.name) for path in CONF.iterdir() if path.is_dir() and path.name not in ALONE}
+    chosen = [f"{group}={found[number % len(found)]}" for group, found in groups.items()]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose("config", overrides=chosen)
+
+
+@functools.cache
 def _composed(group: str, name: str) -> DictConfig:
+    if group not in ALONE:
+        return _together(names(group).index(name))
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         return hydra.compose("config", overrides=[f"{group}={name}"])
 
 
 def composed(group: str, name: str) -> DictConfig:
-    """The default configuration with an option of a group, references unresolved; the option may build on another
-    one."""
+    """A configuration with an option of a group, references unresolved; the option may build on another one."""
     config = copy.deepcopy(_composed(group, name))
     OmegaConf.set_struct(config, False)
     return config
@@ -58,6 +100,16 @@ def _option(group: str, name: str) -> dict[str, Any]:
 def option(group: str, name: str) -> dict[str, Any]:
     """An option as the program sees it."""
     return copy.deepcopy(_option(group, name))
+
+
+@contextlib.contextmanager
+def about(*what: object) -> Iterator[None]:
+    """Add to an error what of a loop it is about."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"about {what}")
+        raise
 
 
 def mixes_and_losses() -> list[tuple[str, str]]:
@@ -106,6 +158,12 @@ def trained_on_pictures(root: Path) -> Path:
 
 def command(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
     """The exit code of a command in this process, and what it says."""
+    code, output, errors = command_with_streams(capsys, *words)
+    return code, output + errors
+
+
+def command_with_streams(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    """The same with its two streams apart."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["mixexp", *map(str, words)])
         code = 0
@@ -113,8 +171,10 @@ def command(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, st
             cli.main()
         except SystemExit as end:
             code = end.code
+        finally:
+            GlobalHydra.instance().clear()
     said = capsys.readouterr()
-    return code, said.out + said.err
+    return code, said.out, said.err
 
 
 @functools.cache
@@ -141,9 +201,9 @@ def needs(*overrides: str) -> list[str]:
 
 
 @functools.cache
-def _composer() -> Composer:
-    """Hydra composes each choice of options once in a process; test_cells.py sees that cells made so are Hydra's
-    own."""
+def composer() -> Composer:
+    """One for all tests of a process, to be called where Hydra has our options: it composes each choice of options once.
+    test_cells.py sees that cells made so are Hydra's own."""
     groups = loaded_groups()
     return Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), groups)
 
@@ -155,7 +215,7 @@ def config_of(*overrides: str) -> dict[str, Any]:
     ]
     words = [*small, *overrides, *needs(*overrides)]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config, _ = resolve(_composer()(words))
+        config, _ = resolve(composer()(words))
     return canonical(validate(config).values, True)
 
 

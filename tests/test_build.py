@@ -28,6 +28,8 @@ from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.schedule import Constant, Cosine
 from mixexp.text import in_hydra, shown
 
+pytestmark = pytest.mark.fast
+
 CONF = Path(__file__).resolve().parents[1] / "conf"
 OPTIONS = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name != "experiment")
 SUPPLIED = {

@@ -43,7 +43,7 @@ from mixexp.training.spec import RunConfig
 from mixexp.training.task import Task
 
 OPTIONS = options([CONF])
-COMPARED = sorted(OPTIONS["experiment"])[::4]
+COMPARED = sorted(OPTIONS["experiment"])[::8]
 """Experiments that are composed by Hydra too, seconds each; tests/test_experiments.py composes them all."""
 
 

@@ -12,6 +12,8 @@ from sklearn import metrics as sklearn_metrics
 
 from mixexp.metrics import NAMES, scores
 
+pytestmark = pytest.mark.fast
+
 PAIRS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=40)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 import random
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,13 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
-from running import composed
+from running import composed, names, raw_option
 from scipy import stats
 from torch import Tensor
 from torchvision.transforms import v2
 
 from mixexp import streams
-from mixexp.build import build
+from mixexp.build import build, locate
 from mixexp.labels import MixedLabels
 from mixexp.loss.cross_entropy import CrossEntropy
 from mixexp.mix import Mix, Plan
@@ -29,8 +28,8 @@ from mixexp.mix.label import FirstLabel, NearestLabel
 from mixexp.mix.mixes import Pairs
 from mixexp.mix.pairing import OtherClass, Permutation, SameClass
 
-CONF = Path(__file__).parents[1] / "conf" / "mix"
-NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
+pytestmark = pytest.mark.fast
+NAMES = names("mix")
 CLASSES = 4
 
 
@@ -47,10 +46,15 @@ def mix_of(name: str, alpha: float = 1.0, **changes: Any) -> Mix:
     return build(OmegaConf.to_container(config.mix, resolve=True))
 
 
-PAIRS = [name for name in NAMES if isinstance(mix_of(name), Pairs)]
-STEPPED = [name for name in PAIRS if not mix_of(name).external]
-BC = [name for name in PAIRS if isinstance(mix_of(name).pairing, OtherClass)]
-USES_ALPHA = [name for name in NAMES if "${alpha}" in OmegaConf.to_yaml(composed("mix", name).mix)]
+def part(name: str, key: str) -> type:
+    """The class of a part that an option names."""
+    return locate(raw_option("mix", name)[key]["_target_"])
+
+
+PAIRS = [name for name in NAMES if issubclass(locate(raw_option("mix", name)["_target_"]), Pairs)]
+STEPPED = [name for name in PAIRS if not part(name, "pairing").external]
+BC = [name for name in PAIRS if issubclass(part(name, "pairing"), OtherClass)]
+USES_ALPHA = [name for name in NAMES if "${alpha}" in str(raw_option("mix", name))]
 
 
 def epoch_of(mix: Mix, rows: int, batch_size: int, seed: int = 0, epoch: int = 0) -> dict[str, Tensor]:
@@ -154,8 +158,7 @@ NAIVE_BLEND = {Linear: naive_linear, BCPlus: naive_energy}
 
 def has_reference(name: str) -> bool:
     """Whether the parts of an option have a naive loop here; a new part brings its own tests of exactness."""
-    mix = mix_of(name)
-    return type(mix.pairing) in NAIVE_PARTNERS and type(mix.blend) in NAIVE_BLEND
+    return part(name, "pairing") in NAIVE_PARTNERS and part(name, "blend") in NAIVE_BLEND
 
 
 @pytest.mark.parametrize("step_size", [None, 3])

@@ -28,6 +28,8 @@ from mixexp.mix.pairing import Nearest, SameClass, SecondPass, nearest
 from mixexp.training.setup import setup
 from mixexp.training.spec import RunConfig
 
+pytestmark = pytest.mark.fast
+
 
 def points(count: int, columns: int = 4, seed: int = 0) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).normal(size=(count, columns)).astype(np.float32))

@@ -8,8 +8,7 @@ import hydra
 import pytest
 import yaml
 from commands import mixexp
-from running import config_of, rows_of, trained
-from test_experiments import composer
+from running import composer, config_of, rows_of, trained
 
 from mixexp.plan.identity import canonical
 from mixexp.plan.loops import loop_of

@@ -22,6 +22,8 @@ from mixexp.settings import CONF
 from mixexp.text import in_hydra
 from mixexp.training.spec import Settings
 
+pytestmark = pytest.mark.fast
+
 FOLDER = "the name of a folder: a text of 1 to 100 letters without / and \\ that does not begin with a point"
 OWN_LOSS = '''
 from mixexp.loss.cross_entropy import CrossEntropy
