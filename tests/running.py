@@ -208,6 +208,12 @@ def composer() -> Composer:
     return Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), groups)
 
 
+def resolved(*words: str) -> dict[str, Any]:
+    """What mixexp.plan.compose.compose gives, from compositions that tests share."""
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return resolve(composer()(words), words)[0]
+
+
 def config_of(*overrides: str) -> dict[str, Any]:
     """A valid canonical configuration on the digits with a tiny network, unless overrides say otherwise."""
     small = [

@@ -176,9 +176,10 @@ def test_against_a_loop(name: str, changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize("mix", MIXES)
 def test_what_a_mix_makes_is_accepted_by_every_loss(mix: str) -> None:
     for name, changes in VARIANTS:
+        loss = loss_of(name, **changes)
         for count in (1, 2, 7):
             with about(name, changes, count):
-                accepts(loss_of(name, **changes), mixed_by(mix, count))
+                accepts(loss, mixed_by(mix, count))
 
 
 @pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=str)

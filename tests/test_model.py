@@ -107,6 +107,7 @@ def variant(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("name", NAMES)
 def test_yaml_holds_exactly_the_constructors_options(name: str) -> None:
     text = (CONF / f"{name}.yaml").read_text()
@@ -128,6 +129,7 @@ def test_yaml_holds_exactly_the_constructors_options(name: str) -> None:
     schema.model_validate(values, strict=True)
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize(
     ("name", "in_channels", "count"),
     [
@@ -393,6 +395,7 @@ def test_too_small_images(name: str, least: int) -> None:
         build(name, image_size=(least, least - 1))
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize(("side", "final"), [(1, 1), (2, 2), (3, 3), (4, 2), (7, 3), (8, 2), (28, 7)])
 def test_small_cnn_never_pools_below_two(side: int, final: int) -> None:
     body = build("small_cnn", 1, (side, side)).eval()
@@ -405,6 +408,7 @@ def test_wide_resnet_depth() -> None:
         build("wide_resnet28_10", changes={"depth": 27})
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -11,7 +11,7 @@ from typing import Any
 
 import hydra
 import pytest
-from running import errors_of
+from running import errors_of, resolved
 
 from mixexp.errors import UserError
 from mixexp.plan import composer
@@ -38,7 +38,7 @@ class Picky(CrossEntropy):
 
 @functools.cache
 def _composed(words: tuple[str, ...]) -> dict[str, Any]:
-    return compose(words)
+    return resolved(*words)
 
 
 def config(*words: str, **changed: Any) -> dict[str, Any]:
