@@ -20,8 +20,6 @@ import pytest
 import yaml
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
-from PIL import Image
-from scipy.io import wavfile
 
 from mixexp import cli
 from mixexp.plan.checks import Refused, validate
@@ -36,8 +34,6 @@ from mixexp.training.folder import RunFolder
 from mixexp.training.reader import load_state
 from mixexp.training.spec import RunConfig
 
-ALONE = ("dataset", "experiment", "hydra")
-"""Groups whose options change what other groups' settings are."""
 TINY = ("model.width=4", "epochs=2", "batch_size=64")
 
 
@@ -48,8 +44,10 @@ def raw_option(group: str, name: str) -> dict[str, Any]:
     node = yaml.safe_load((CONF / group / f"{name}.yaml").read_text(encoding="utf-8"))
     found: dict[str, Any] = {}
     for base in node.pop("defaults", ()):
-        if isinstance(base, str) and base != "_self_" and "@" not in base:
-            found = merged(found, raw_option(group, base))
+        option, _, key = base.partition("@") if isinstance(base, str) else ("_self_", "", "")
+        if option != "_self_":
+            inner = raw_option(group, option)
+            found = merged(found, {key: inner} if key else inner)
     return merged(found, node)
 
 
@@ -68,28 +66,25 @@ def names(group: str) -> list[str]:
 
 
 @functools.cache
-def _together(number: int) -> DictConfig:
-    """A configuration with an option of every group that refers to no other one, all groups' first for 0: one
-    composition for a dozen options."""
-    groups = {path.name: names(path.name) for path in CONF.iterdir() if path.is_dir() and path.name not in ALONE}
-    chosen = [f"{group}={found[number % len(found)]}" for group, found in groups.items()]
+def _defaults() -> DictConfig:
+    """The default configuration."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose("config", overrides=chosen)
+        return hydra.compose("config")
 
 
 @functools.cache
 def _composed(group: str, name: str) -> DictConfig:
-    if group not in ALONE:
-        return _together(names(group).index(name))
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose("config", overrides=[f"{group}={name}"])
+    """The default configuration with an option; test_cells.py sees that one read off its files is what Hydra makes of
+    it."""
+    config = copy.deepcopy(_defaults())
+    OmegaConf.set_struct(config, False)
+    config[group] = raw_option(group, name)
+    return config
 
 
 def composed(group: str, name: str) -> DictConfig:
     """A configuration with an option of a group, references unresolved; the option may build on another one."""
-    config = copy.deepcopy(_composed(group, name))
-    OmegaConf.set_struct(config, False)
-    return config
+    return copy.deepcopy(_composed(group, name))
 
 
 @functools.cache
@@ -124,6 +119,8 @@ def mixes_and_losses() -> list[tuple[str, str]]:
 
 def write_tones(folder: Path, classes: int = 10, count: int = 25, samples: int = 400, sample_rate: int = 8000) -> None:
     """WAV files in class folders: a class is a frequency, its sounds differ in phase and by up to 40 dB in strength."""
+    from scipy.io import wavfile
+
     rng = np.random.default_rng(0)
     time = np.arange(samples) / sample_rate
     for n in range(classes):
@@ -135,6 +132,8 @@ def write_tones(folder: Path, classes: int = 10, count: int = 25, samples: int =
 
 def write_pictures(folder: Path) -> None:
     """Twenty pictures of 30×20 pixels in each of two class folders, blue and red."""
+    from PIL import Image
+
     rng = np.random.default_rng(0)
     for name, colour in (("blue", (30, 30, 220)), ("red", (220, 30, 30))):
         (folder / name).mkdir(parents=True)

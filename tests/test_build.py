@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 from pydantic import Field
-from running import ALONE, resolved
-from running import option as shared_option
+from running import composed as shared_composed
 
 from mixexp.build import GIVEN, build, locate
 from mixexp.build import check as check_node
@@ -63,10 +63,10 @@ def mandatory_of(path: Path) -> dict[str, str]:
 
 @functools.cache
 def composed(group: str, name: str) -> dict[str, Any]:
-    if group not in ALONE:
-        return shared_option(group, name)
-    mandatory = [f"{group}.{key}={value}" for key, value in mandatory_of(CONF / group / f"{name}.yaml").items()]
-    return resolved(f"{group}={name}", *mandatory)[group]
+    config = shared_composed(group, name)
+    for key, value in mandatory_of(CONF / group / f"{name}.yaml").items():
+        config[group][key] = value
+    return OmegaConf.to_container(config[group], resolve=True)
 
 
 def node(path: Path) -> dict[str, Any]:

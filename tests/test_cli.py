@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import yaml
 from commands import mixexp, new_mixexp
-from running import command_with_streams
 
 from mixexp.plan.options import options
 from mixexp.settings import CONF
@@ -103,8 +102,7 @@ def test_a_run_gives_the_same_numbers_alone_in_a_sweep_and_beside_seven_others(t
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_bad_input_gets_one_clear_message_and_leaves_nothing(words, expected, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_bad_input_gets_one_clear_message_and_leaves_nothing(words, expected, tmp_path, mixexp_here):
     (tmp_path / "afile").touch()
     for name, text in {
         "mix/typo.yaml": "# A misspelt key.\ndefaults: [mixup]\nratoi: {fold: true}\n",
@@ -115,16 +113,16 @@ def test_bad_input_gets_one_clear_message_and_leaves_nothing(words, expected, tm
     }.items():
         (tmp_path / "own" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "own" / name).write_text(text)
-    code, _, errors = command_with_streams(capsys, *words)
-    assert code not in (0, None)
-    assert errors.startswith("mixexp: ") and "Traceback" not in errors
+    done = mixexp_here(*words, cwd=tmp_path)
+    assert done.returncode not in (0, None)
+    assert done.stderr.startswith("mixexp: ") and "Traceback" not in done.stderr
     for part in expected:
-        assert part in errors
+        assert part in done.stderr
     assert not list(tmp_path.rglob("config.yaml")) and not list(tmp_path.rglob("result.json"))
 
 
-def test_list_names_every_option(tmp_path):
-    done = mixexp("list", cwd=tmp_path)
+def test_list_names_every_option(tmp_path, mixexp_here):
+    done = mixexp_here("list", cwd=tmp_path)
     for group, members in options([CONF]).items():
         assert group in done.stdout
         for option, lines in members.items():

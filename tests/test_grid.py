@@ -367,13 +367,15 @@ def test_what_is_no_value_of_an_axis_departs_from_its_first(tmp_path: Path) -> N
     assert len(found) == 10 and all(departure == {"epochs": [2, 1], "subset.n": [30, 100]} for departure in found)
 
 
-def test_a_metric_that_a_narrowed_sweep_lacks_may_be_of_the_experiments_own_axes(tmp_path: Path) -> None:
+def test_a_metric_that_a_narrowed_sweep_lacks_may_be_of_the_experiments_own_axes(
+    mixexp_here: Any, tmp_path: Path
+) -> None:
     (tmp_path / "own" / "experiment").mkdir(parents=True)
     text = AXES.format(sweeper='{params: {validation: "0,0.1", seed: "0,1"}}').replace(
         "axes}", "axes, metric: val_accuracy}"
     )
     (tmp_path / "own" / "experiment" / "axes.yaml").write_text(text)
-    done = mixexp("plan", "axes", "validation=0", "--config-dir=own", cwd=tmp_path)
+    done = mixexp_here("plan", "axes", "validation=0", "--config-dir=own", cwd=tmp_path)
     assert "2 runs" in done.stdout and done.returncode == 0, done.stderr
 
 
@@ -398,15 +400,15 @@ def test_what_is_changed_by_hand_beside_an_edition_is_recorded_and_reported(tmp_
 
 
 def test_an_edition_without_a_grid_has_the_experiments_and_the_command_line_narrows_it(
-    tmp_path: Path, own: str
+    mixexp_here: Any, tmp_path: Path, own: str
 ) -> None:
-    done = mixexp("plan", "digits", "edition=short", own, cwd=tmp_path)
+    done = mixexp_here("plan", "digits", "edition=short", own, cwd=tmp_path)
     assert "on_digits_short: 6 runs: 6 missing" in done.stdout
     assert (
         "on_digits_short: 1 run: 1 missing"
-        in mixexp("plan", "digits", "edition=short", "subset.n=500", "mix=none", own, cwd=tmp_path).stdout
+        in mixexp_here("plan", "digits", "edition=short", "subset.n=500", "mix=none", own, cwd=tmp_path).stdout
     )
-    shown = mixexp("experiment=digits", "edition=laptop", "--cfg", "job", own, cwd=tmp_path).stdout
+    shown = mixexp_here("experiment=digits", "edition=laptop", "--cfg", "job", own, cwd=tmp_path).stdout
     assert "name: on_digits_laptop\n" in shown and "edition: laptop\n" in shown
 
 
@@ -452,29 +454,29 @@ def test_an_edition_without_a_grid_has_the_experiments_and_the_command_line_narr
     ],
 )
 def test_an_edition_that_cannot_be_meant_is_one_message_with_what_there_is(
-    tmp_path: Path, own: str, words: tuple[str, ...], message: str
+    mixexp_here: Any, tmp_path: Path, own: str, words: tuple[str, ...], message: str
 ) -> None:
-    done = mixexp(*words, own, cwd=tmp_path)
+    done = mixexp_here(*words, own, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     beginning, _, end = message.partition(".*")
     assert done.stderr.startswith(f"mixexp: {beginning}") and end in done.stderr and not (tmp_path / "outputs").exists()
 
 
-def test_an_edition_cannot_have_the_name_of_a_claims_key(tmp_path: Path) -> None:
+def test_an_edition_cannot_have_the_name_of_a_claims_key(mixexp_here: Any, tmp_path: Path) -> None:
     assert set(RESERVED) == {"full", "source", "says", "test", "cannot", *LIKE_THE_TABLE}
     (tmp_path / "own" / "experiment").mkdir(parents=True)
     (tmp_path / "own" / "experiment" / "taken.yaml").write_text(
         "# @package _global_\neditions: {full: {why: Seconds in place of hours.}}\n", encoding="utf-8"
     )
-    done = mixexp("plan", "taken", "edition=full", "--config-dir=own", cwd=tmp_path)
+    done = mixexp_here("plan", "taken", "edition=full", "--config-dir=own", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
         2,
         "mixexp: editions.full: a claim has the key 'full' for something else; the edition needs another name.\n",
     )
 
 
-def test_the_list_of_experiments_names_their_editions(tmp_path: Path, own: str) -> None:
-    listed = mixexp("list", "experiments", own, cwd=tmp_path).stdout
+def test_the_list_of_experiments_names_their_editions(mixexp_here: Any, tmp_path: Path, own: str) -> None:
+    listed = mixexp_here("list", "experiments", own, cwd=tmp_path).stdout
     assert (
         "digits\n  Mixing on the digits.\n  Edition laptop: Seconds in place of hours. mixexp reproduce digits"
         " edition=laptop\n" in listed

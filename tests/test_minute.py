@@ -90,7 +90,7 @@ def test_the_command_lists_trains_and_sweeps(
     for folder in folders:
         (folder / "result.json").unlink()
         (folder / "error.txt").write_text("RuntimeError: it broke\n")
-    code, said = command(capsys, "mix=mixup", "alpha=0.2", *small)
+    code, said = command(capsys, *words)
     assert code and "failed before, RuntimeError: it broke; retry=failed tries it again" in said
     assert not any((folder / "result.json").exists() for folder in folders)
 

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from running import composed, names, raw_option
-from scipy import stats
 from torch import Tensor
-from torchvision.transforms import v2
 
 from mixexp import streams
 from mixexp.build import build, locate
@@ -233,7 +232,7 @@ def test_beta_moments(name: str, alpha: float) -> None:
     lam = mix.ratio.draw(np.random.default_rng(0), count, 128, 1).astype(float)
     assert ((lam >= 0) & (lam <= 1)).all()
     a, b = alpha + (1 if isinstance(mix.label, FirstLabel) else 0), alpha
-    mean, variance, kurtosis = (float(value) for value in stats.beta.stats(a, b, moments="mvk"))
+    mean, variance, kurtosis = (float(value) for value in scipy.stats.beta.stats(a, b, moments="mvk"))
     assert lam.mean() == pytest.approx(mean, abs=5 * math.sqrt(variance / count))
     assert lam.var() == pytest.approx(variance, abs=5 * variance * math.sqrt(max(kurtosis + 2, 0) / count) + 1e-7)
 
@@ -277,7 +276,7 @@ def test_folding_keeps_the_distribution_of_the_larger_part() -> None:
     plain = epoch_of(mix_of("bc"), 5000, 128)["lam"]
     folded = epoch_of(mix_of("bc", ratio__fold=True), 5000, 128)["lam"]
     torch.testing.assert_close(folded, torch.maximum(plain, 1 - plain))
-    assert stats.kstest(folded.flatten().numpy(), stats.uniform(0.5, 0.5).cdf).pvalue > 0.01
+    assert scipy.stats.kstest(folded.flatten().numpy(), scipy.stats.uniform(0.5, 0.5).cdf).pvalue > 0.01
 
 
 label_vectors = st.one_of(
@@ -327,7 +326,7 @@ def test_partners_drawn_with_replacement_are_independent() -> None:
         first, second = plan.rows[1].view(5, 2)[0].tolist()
         both[first, second] += 1
     assert both[0].sum() == both[:, 0].sum() == 0 and both.sum() == epochs
-    assert stats.chisquare(both[1:, 1:].flatten()).pvalue > 1e-4
+    assert scipy.stats.chisquare(both[1:, 1:].flatten()).pvalue > 1e-4
 
 
 @pytest.mark.parametrize("name", BC)
@@ -352,7 +351,7 @@ def test_partners_are_uniform(name: str) -> None:
         same = type(mix.pairing) is SameClass
         allowed = [j for j in range(size) if (y[j] == y[i] if same else name not in BC or y[j] != y[i])]
         assert counts[which, i].sum() == counts[which, i, allowed].sum() == epochs
-        assert stats.chisquare(counts[which, i, allowed]).pvalue > 1e-4
+        assert scipy.stats.chisquare(counts[which, i, allowed]).pvalue > 1e-4
 
 
 @pytest.mark.parametrize("name", STEPPED)
@@ -439,6 +438,8 @@ def test_bc_plus_treats_every_pair_on_its_own() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_mixup_agrees_with_torchvision(seed: int) -> None:
+    from torchvision.transforms import v2  # more than a second, which other tests need not take
+
     size, theirs = 7, v2.MixUp(alpha=0.7, num_classes=CLASSES)
     images, labels = some_images(size, seed), some_labels(size, seed)
     with torch.random.fork_rng(devices=[]):

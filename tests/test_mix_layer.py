@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy
 import torch
 from running import names, option, raw_option
-from scipy import stats
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
 
 from mixexp.build import build, locate
 from mixexp.labels import MixedLabels
@@ -45,6 +44,8 @@ def node(group: str, name: str) -> dict[str, Any]:
 
 
 def drop_nothing(network: nn.Module) -> None:
+    from torchvision.ops import StochasticDepth  # more than a second, which other tests need not take
+
     for module in network.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd | StochasticDepth):
             module.eval()
@@ -261,7 +262,7 @@ def test_layers_are_drawn_equally(name: str) -> None:
     drawn = mix_layer.draw(np.random.default_rng(0), 6000)
     counts = Counter(drawn)
     assert len(drawn) == 6000 and counts.keys() == set(mix_layer.layers)
-    assert len(counts) == 1 or stats.chisquare(list(counts.values())).pvalue > 1e-3
+    assert len(counts) == 1 or scipy.stats.chisquare(list(counts.values())).pvalue > 1e-3
     assert drawn == mix_layer.draw(np.random.default_rng(0), 6000)
     assert len(counts) == 1 or drawn != mix_layer.draw(np.random.default_rng(1), 6000)
 

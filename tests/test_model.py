@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from running import option
 from torch import nn
-from torchvision.ops import StochasticDepth
 
 from mixexp.model import Body
 from mixexp.model.blocks import AvgPool2x2
@@ -92,6 +91,8 @@ def ready(variant: str) -> tuple[Body, torch.Tensor]:
 
 def set_mode(body: Body, training: bool) -> None:
     """Training or evaluation mode, but what drops at random stays off."""
+    from torchvision.ops import StochasticDepth  # more than a second, which collecting need not take
+
     body.train(training)
     for module in body.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd | StochasticDepth):

@@ -49,7 +49,7 @@ MUTANTS = [
     Mutant("mix/pairing.py", '{"external": rng.permutation(order)}', '{"external": order}', "mix_parts", "second_pass"),
     Mutant("mix/label.py", ".argmax(0, keepdim=True)", ".argmin(0, keepdim=True)", "mix", "naive_loop and input_only"),
     Mutant("mix/mixes.py", "lam = torch.where(first == second, 1.0, lam.flatten())", "lam = lam.flatten()", "mix", "bc_partners"),
-    Mutant("mix/mixes.py", "if epoch < self.from_epoch:", "if epoch <= self.from_epoch:", "sounds", "late or plain or epochs"),
+    Mutant("mix/mixes.py", "if epoch < self.from_epoch:", "if epoch <= self.from_epoch:", "sounds", "before_its_epoch"),
     Mutant("mix/mixes.py", 'streams.generator(seed, "ratio", epoch), len(order)', 'streams.generator(seed, "pairing", epoch), len(order)', "mix", "stream_of_its_own and mixup"),
     Mutant("mix/mixes.py", "np.unique(order, return_index=True)[1]", "np.unique(order)", "mix_parts", "smote_adds"),
     Mutant("mix/mixes.py", "rng.standard_gamma(self.alpha, ", "rng.standard_gamma(2 * self.alpha, ", "mix_parts", "dirichlet"),
