@@ -42,7 +42,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Whether a module is left out: with -m fast, where it does not name the mark."""
     if config.option.markexpr != "fast" or collection_path.suffix != ".py":
         return None
-    return True if "mark.fast" not in collection_path.read_text(encoding="utf-8") else None
+    return True if "pytest.mark.fast" not in collection_path.read_text(encoding="utf-8") else None
 
 
 def pytest_collection_finish() -> None:
@@ -53,7 +53,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 def mixexp_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    """The `mixexp` command as commands.mixexp, but in this process: for what trains nothing, a third of the time."""
+    """The `mixexp` command, as commands.mixexp gives it, but in this process: for what trains nothing, a third of the time."""
     from running import command_with_streams
 
     def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:

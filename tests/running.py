@@ -10,7 +10,7 @@ import functools
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,19 @@ def mixes_and_losses() -> list[tuple[str, str]]:
         (mix, loss) for loss in found["loss"] for mix in ("none", "mixup", "data_mix")
     ]
     return sorted(set(pairs))
+
+
+def covering(*groups: str, without: Collection[str] = ()) -> list[tuple[str, ...]]:
+    """Every mix, and with the mixes every option of further groups but those left out: as many cells as mixes."""
+    found = []
+    for number, mix in enumerate(names("mix")):
+        cell = [f"mix={mix}"]
+        for group in groups:
+            fitting = [name for name in names(group) if name not in without and (group, name) != ("augment", "shift")]
+            sound = group == "augment" and mix == "bc_sound"  # a shift is of sounds, and all else of images
+            cell.append(f"{group}={'shift' if sound else fitting[number % len(fitting)]}")
+        found.append(tuple(cell))
+    return found
 
 
 def write_tones(folder: Path, classes: int = 10, count: int = 25, samples: int = 400, sample_rate: int = 8000) -> None:

@@ -56,7 +56,7 @@ def configs_of_cells(cells: list[list[str]]) -> list[dict]:
     found = {}
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         for by_seed in alike.values():
-            first, last = list(by_seed)[0], list(by_seed)[-1]
+            first, last = next(iter(by_seed)), next(reversed(by_seed))
             ends = {seed: canonical(*resolve(composer()(by_seed[seed]), by_seed[seed])) for seed in {first, last}}
             for seed, cell in by_seed.items():
                 found[tuple(cell)] = ends.get(seed) or followed(ends[first], ends[last], (first, last), seed)

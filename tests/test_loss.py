@@ -187,7 +187,8 @@ def test_a_loss_accepts_what_mixes_make(name: str, changes: dict[str, Any]) -> N
     """One mix a way of labelling; the test above has all of them."""
     for mix in ("none", "mixup", "bc_three", "bc_single"):
         with about(mix):
-            assert (labels := mixed_by(mix, 7)) is not None
+            labels = mixed_by(mix, 7)
+            assert labels is not None
             accepts(loss_of(name, **changes), labels)
 
 

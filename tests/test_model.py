@@ -17,7 +17,6 @@ from torch import nn
 
 from mixexp.model import Body
 from mixexp.model.blocks import AvgPool2x2
-from mixexp.model.torchvision_model import TorchvisionModel
 from mixexp.training.network import Network
 
 CONF = Path(__file__).parents[1] / "conf" / "model"
@@ -445,6 +444,8 @@ def test_torchvision_model_passes_arguments_on(changes: dict[str, Any]) -> None:
 
 
 def test_torchvision_model_first_conv_and_generator() -> None:
+    from mixexp.model.torchvision_model import TorchvisionModel  # a second, which collecting need not take
+
     options = {"name": "resnet18", "stages": ["layer1"], "classifier": "fc"}
     torch.manual_seed(0)
     three = TorchvisionModel(3, (32, 32), **options)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from running import config_of, errors_of, names, rows_of, trained
+from running import config_of, covering, errors_of, rows_of, trained
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -120,26 +120,12 @@ def graphs_on_the_cpu(monkeypatch) -> None:
 
 
 SMALL = ("subset=head", "subset.n=200", "batch_size=32", "epochs=4", "evaluations=2", "model.width=2")
-AUGMENTS = [name for name in names("augment") if name not in ("noise", "shift")]
-"""Noise draws in the step, see below; shifts are of sounds."""
-
-
-def one_of_each() -> list[tuple[str, ...]]:
-    """Every mix, and with them every augmentation, loss and schedule."""
-    found = []
-    for number, mix in enumerate(names("mix")):
-        augment = "shift" if mix == "bc_sound" else AUGMENTS[number % len(AUGMENTS)]
-        others = {"augment": [augment], "loss": names("loss"), "schedule": names("schedule")}
-        found.append(
-            (f"mix={mix}", *(f"{group}={options[number % len(options)]}" for group, options in others.items()))
-        )
-    return found
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        *one_of_each(),
+        *covering("loss", "augment", "schedule", without=["noise"]),  # which draws in the step: see below
         ("sampling=undersample",),
         ("sampling=oversample", "imbalance=minority", "imbalance.n=5"),
         ("mix=mixup", "mix_layer=random", "augment=standard"),
