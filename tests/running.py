@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import copy
 import csv
 import functools
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import hydra
 import numpy as np
 import pytest
+import yaml
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
-from PIL import Image
-from scipy.io import wavfile
 
 from mixexp import cli
 from mixexp.plan.checks import Refused, validate
@@ -37,17 +38,53 @@ TINY = ("model.width=4", "epochs=2", "batch_size=64")
 
 
 @functools.cache
-def _composed(group: str, name: str) -> DictConfig:
+def raw_option(group: str, name: str) -> dict[str, Any]:
+    """An option's file over those of its group that it builds on, nothing composed: what a list of parameters may ask
+    while pytest collects."""
+    node = yaml.safe_load((CONF / group / f"{name}.yaml").read_text(encoding="utf-8"))
+    found: dict[str, Any] = {}
+    for base in node.pop("defaults", ()):
+        option, _, key = base.partition("@") if isinstance(base, str) else ("_self_", "", "")
+        if option != "_self_":
+            inner = raw_option(group, option)
+            found = merged(found, {key: inner} if key else inner)
+    return merged(found, node)
+
+
+def merged(node: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping with another one's values over its own, at every depth."""
+    found = dict(node)
+    for key, value in over.items():
+        inner = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
+        found[key] = merged(found[key], value) if inner else value
+    return found
+
+
+def names(group: str) -> list[str]:
+    """The options of a group, by the names of their files."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@functools.cache
+def _defaults() -> DictConfig:
+    """The default configuration."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose("config", overrides=[f"{group}={name}"])
+        return hydra.compose("config")
+
+
+@functools.cache
+def _composed(group: str, name: str) -> DictConfig:
+    """The default configuration with an option; test_cells.py sees that one read off its files is what Hydra makes of
+    it."""
+    config = copy.deepcopy(_defaults())
+    OmegaConf.set_struct(config, False)
+    config[group] = raw_option(group, name)
+    return config
 
 
 def composed(group: str, name: str) -> DictConfig:
-    """The default configuration with an option of a group, references unresolved; the option may build on another
-    one."""
-    config = copy.deepcopy(_composed(group, name))
-    OmegaConf.set_struct(config, False)
-    return config
+    """A configuration with an option of a group, references unresolved; the option may build on another one."""
+    return copy.deepcopy(_composed(group, name))
 
 
 @functools.cache
@@ -60,6 +97,16 @@ def option(group: str, name: str) -> dict[str, Any]:
     return copy.deepcopy(_option(group, name))
 
 
+@contextlib.contextmanager
+def about(*what: object) -> Iterator[None]:
+    """Add to an error what of a loop it is about."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"about {what}")
+        raise
+
+
 def mixes_and_losses() -> list[tuple[str, str]]:
     """Every mix with a common loss and every loss with the common mixes; test_loss.py pairs all of them without
     training."""
@@ -70,8 +117,23 @@ def mixes_and_losses() -> list[tuple[str, str]]:
     return sorted(set(pairs))
 
 
+def covering(*groups: str, without: Collection[str] = ()) -> list[tuple[str, ...]]:
+    """Every mix, and with the mixes every option of further groups but those left out: as many cells as mixes."""
+    found = []
+    for number, mix in enumerate(names("mix")):
+        cell = [f"mix={mix}"]
+        for group in groups:
+            fitting = [name for name in names(group) if name not in without and (group, name) != ("augment", "shift")]
+            sound = group == "augment" and mix == "bc_sound"  # a shift is of sounds, and all else of images
+            cell.append(f"{group}={'shift' if sound else fitting[number % len(fitting)]}")
+        found.append(tuple(cell))
+    return found
+
+
 def write_tones(folder: Path, classes: int = 10, count: int = 25, samples: int = 400, sample_rate: int = 8000) -> None:
     """WAV files in class folders: a class is a frequency, its sounds differ in phase and by up to 40 dB in strength."""
+    from scipy.io import wavfile
+
     rng = np.random.default_rng(0)
     time = np.arange(samples) / sample_rate
     for n in range(classes):
@@ -83,6 +145,8 @@ def write_tones(folder: Path, classes: int = 10, count: int = 25, samples: int =
 
 def write_pictures(folder: Path) -> None:
     """Twenty pictures of 30×20 pixels in each of two class folders, blue and red."""
+    from PIL import Image
+
     rng = np.random.default_rng(0)
     for name, colour in (("blue", (30, 30, 220)), ("red", (220, 30, 30))):
         (folder / name).mkdir(parents=True)
@@ -106,6 +170,12 @@ def trained_on_pictures(root: Path) -> Path:
 
 def command(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
     """The exit code of a command in this process, and what it says."""
+    code, output, errors = command_with_streams(capsys, *words)
+    return code, output + errors
+
+
+def command_with_streams(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    """The same with its two streams apart."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["mixexp", *map(str, words)])
         code = 0
@@ -113,8 +183,10 @@ def command(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, st
             cli.main()
         except SystemExit as end:
             code = end.code
+        finally:
+            GlobalHydra.instance().clear()
     said = capsys.readouterr()
-    return code, said.out + said.err
+    return code, said.out, said.err
 
 
 @functools.cache
@@ -141,11 +213,17 @@ def needs(*overrides: str) -> list[str]:
 
 
 @functools.cache
-def _composer() -> Composer:
-    """Hydra composes each choice of options once in a process; test_cells.py sees that cells made so are Hydra's
-    own."""
+def composer() -> Composer:
+    """One for all tests of a process, to be called where Hydra has our options: it composes each choice of options once.
+    test_cells.py sees that cells made so are Hydra's own."""
     groups = loaded_groups()
     return Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), groups)
+
+
+def resolved(*words: str) -> dict[str, Any]:
+    """What mixexp.plan.compose.compose gives, from compositions that tests share."""
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return resolve(composer()(words), words)[0]
 
 
 def config_of(*overrides: str) -> dict[str, Any]:
@@ -155,7 +233,7 @@ def config_of(*overrides: str) -> dict[str, Any]:
     ]
     words = [*small, *overrides, *needs(*overrides)]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config, _ = resolve(_composer()(words))
+        config, _ = resolve(composer()(words))
     return canonical(validate(config).values, True)
 
 

@@ -101,23 +101,21 @@ except mixexp.UserError as error:
 """
 
 
-@pytest.mark.parametrize(
-    ("code", "complaint"),
-    [
-        (USERS, ""),
-        (USERS + "done.lost\n", "lost"),
-        (USERS + "mixexp.report(3)\n", "report"),
-        (USERS + "x: int = classes[0]\n", "int"),
-    ],
-)
-def test_a_type_checker_knows_the_surface(code: str, complaint: str, tmp_path: Path) -> None:
+FAULTS = {"sound": "", "lost": "done.lost\n", "report": "mixexp.report(3)\n", "int": "x: int = classes[0]\n"}
+"""What is added to USERS, by a word of the complaint about it."""
+
+
+def test_a_type_checker_knows_the_surface(tmp_path: Path) -> None:
     pytest.importorskip("basedpyright")
-    (tmp_path / "user.py").write_text(code)
-    words = [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable, "--level", "error", "user.py"]
-    done = subprocess.run(
-        words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300
-    )
-    assert (done.returncode == 0) == (not complaint) and complaint in done.stdout, done.stdout + done.stderr
+    for word, line in FAULTS.items():
+        (tmp_path / f"{word}.py").write_text(USERS + line)
+    words = [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable, "--level", "error", "--outputjson"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [*words, *(f"{word}.py" for word in FAULTS)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    complaints = [(Path(one["file"]).stem, one["message"]) for one in json.loads(done.stdout)["generalDiagnostics"]]
+    assert sorted(word for word, _ in complaints) == sorted(word for word in FAULTS if FAULTS[word]), complaints
+    assert all(word in message for word, message in complaints), complaints
 
 
 def test_the_example_of_runs_runs() -> None:

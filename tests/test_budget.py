@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mixexp.schedule import Constant, Cosine, Steps
 from mixexp.training.budget import Budget, budget_of
 from mixexp.training.spec import RunConfig
+
+pytestmark = pytest.mark.fast
 
 counts = st.integers(1, 40)
 

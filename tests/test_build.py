@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 from pydantic import Field
+from running import composed as shared_composed
 
 from mixexp.build import GIVEN, build, locate
 from mixexp.build import check as check_node
@@ -23,10 +25,11 @@ from mixexp.build.contracts import undefined
 from mixexp.errors import UserError
 from mixexp.mix.mixes import Pairs
 from mixexp.mix.ratio import Beta
-from mixexp.plan.compose import compose
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.schedule import Constant, Cosine
 from mixexp.text import in_hydra, shown
+
+pytestmark = pytest.mark.fast
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 OPTIONS = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name != "experiment")
@@ -49,17 +52,6 @@ def name_of(path: Path) -> str:
     return f"{path.parent.name}/{path.stem}"
 
 
-@functools.cache
-def together(number: int) -> dict[str, Any]:
-    """A configuration with an option of every group, all groups' first for 0: one composition for a dozen options."""
-    members = {
-        group: [path.stem for path in OPTIONS if path.parent.name == group]
-        for group in {path.parent.name for path in OPTIONS}
-    }
-    chosen = [f"{group}={names[number % len(names)]}" for group, names in members.items() if group != "dataset"]
-    return compose(chosen)
-
-
 def mandatory_of(path: Path) -> dict[str, str]:
     """What has to be given for an option, or for one that it builds on and does not give it for."""
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -71,10 +63,10 @@ def mandatory_of(path: Path) -> dict[str, str]:
 
 @functools.cache
 def composed(group: str, name: str) -> dict[str, Any]:
-    if group != "dataset":  # a group's options refer to none of another's, but to the data set
-        return together([path.stem for path in OPTIONS if path.parent.name == group].index(name))[group]
-    mandatory = [f"{group}.{key}={value}" for key, value in mandatory_of(CONF / group / f"{name}.yaml").items()]
-    return compose([f"{group}={name}", *mandatory])[group]
+    config = shared_composed(group, name)
+    for key, value in mandatory_of(CONF / group / f"{name}.yaml").items():
+        config[group][key] = value
+    return OmegaConf.to_container(config[group], resolve=True)
 
 
 def node(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
-from running import config_of
+from running import config_of, raw_option
 from torch import nn
 
 from mixexp import train as training
@@ -44,7 +44,7 @@ from mixexp.training.spec import RunConfig
 from mixexp.training.task import Task
 
 OPTIONS = options([CONF])
-COMPARED = sorted(OPTIONS["experiment"])[::4]
+COMPARED = sorted(OPTIONS["experiment"])[::8]
 """Experiments that are composed by Hydra too, seconds each; tests/test_experiments.py composes them all."""
 
 
@@ -146,6 +146,18 @@ def test_every_option_of_every_group_and_every_key_inside_it(group, option):
     )
     assert changed[0] == "cell" and changed[3].get(group) == option
     assert group == "experiment" or set(changed[1][group].values()) == {7}
+
+
+PLAIN = {group: list(members) for group, members in OPTIONS.items() if group != "experiment"}
+
+
+@pytest.mark.parametrize("number", range(max(map(len, PLAIN.values()))))
+def test_an_option_read_off_its_files_is_what_hydra_makes_of_it(number):
+    """For tests that need an option and nothing composed."""
+    chosen = {group: names[number % len(names)] for group, names in PLAIN.items()}
+    made = load([f"{group}={name}" for group, name in chosen.items()])
+    for group, name in chosen.items():
+        assert OmegaConf.to_container(made[group], resolve=False) == raw_option(group, name), group
 
 
 @pytest.mark.parametrize("name", COMPARED)

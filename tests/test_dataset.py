@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gzip
 import hashlib
 import http.client
@@ -64,6 +65,12 @@ def real_folder(name: str) -> Path:
     if not (folder / REAL[name]).is_file():
         pytest.skip(f"no {name}: the environment variable MIXEXP_DATA names no folder that has {REAL[name]}")
     return folder
+
+
+@functools.cache
+def real(name: str) -> Splits:
+    """The data set itself, which several tests read."""
+    return FromTorchvision(name, str(real_folder(name)), download=False).load()
 
 
 def md5(content: bytes) -> str:
@@ -199,7 +206,7 @@ def test_digits():
 
 @pytest.mark.parametrize("name", REAL)
 def test_real_files_have_the_official_shapes(name):
-    found = FromTorchvision(name, str(real_folder(name)), download=False).load()
+    found = real(name)
     train, test, shape, classes = SHAPES[name]
     assert list(found.train_images.shape) == [train, *shape] and list(found.test_images.shape) == [test, *shape]
     assert found.train_images.is_contiguous() and found.test_images.is_contiguous()
@@ -211,8 +218,7 @@ def test_real_files_have_the_official_shapes(name):
     [("CIFAR10", datasets.CIFAR10), ("MNIST", datasets.MNIST), ("FashionMNIST", datasets.FashionMNIST)],
 )
 def test_real_files_read_as_torchvision_reads_them(name, source):
-    folder = real_folder(name)
-    found = FromTorchvision(name, str(folder), download=False).load()
+    folder, found = real_folder(name), real(name)
     theirs = source(folder, train=False)
     images = torch.as_tensor(theirs.data)
     expected = images.permute(0, 3, 1, 2) if images.ndim == 4 else images[:, None]
@@ -220,7 +226,7 @@ def test_real_files_read_as_torchvision_reads_them(name, source):
 
 
 def test_cifar10_has_the_official_order_and_stays_bytes():
-    found = FromTorchvision("CIFAR10", str(real_folder("CIFAR10")), download=False).load()
+    found = real("CIFAR10")
     assert found.classes[:4] == ("airplane", "automobile", "bird", "cat")
     heads = {20000: (1925, 2042), 10000: (937, 1032), 5000: (460, 520), 1000: (85, 112), 500: (40, 65), 250: (18, 35)}
     for n, (fewest, most) in {**heads, 100: (4, 16)}.items():
@@ -238,7 +244,7 @@ def configured(option: str) -> dict[str, object]:
     ("option", "name"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST"), ("cifar100", "CIFAR100")]
 )
 def test_the_statistics_in_the_yaml_are_those_of_all_pixels(option, name):
-    images = FromTorchvision(name, str(real_folder(name)), download=False).load().train_images
+    images = real(name).train_images
     counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)]).double()
     shares, values = counts / counts.sum(1, keepdim=True), torch.arange(256) / 255.0
     mean = shares @ values.double()
@@ -248,7 +254,7 @@ def test_the_statistics_in_the_yaml_are_those_of_all_pixels(option, name):
 
 
 def test_cifar10_s_std_are_each_image_s_own_averaged():
-    images = FromTorchvision("CIFAR10", str(real_folder("CIFAR10")), download=False).load().train_images.flatten(2)
+    images = real("CIFAR10").train_images.flatten(2)
     parts = [
         torch.stack((part.mean(2), part.std(2, correction=0))) / 255 for part in (p.float() for p in images.split(5000))
     ]

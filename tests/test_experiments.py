@@ -5,21 +5,23 @@ import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import hydra
 import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from running import composer, names
 
 from mixexp.build import build
-from mixexp.plan.composer import Composer
 from mixexp.plan.identity import canonical, run_id
 from mixexp.plan.options import editions, options
 from mixexp.plan.resolved import resolve
+from mixexp.reporting.claims import FULL
 from mixexp.settings import CONF
 from mixexp.spec.grid import cells
 
-EXPERIMENTS = sorted(options([CONF])["experiment"])
+EXPERIMENTS = names("experiment")
 
 
 def grid_of(name: str, *words: str) -> list[list[str]]:
@@ -40,18 +42,60 @@ def grid_of(name: str, *words: str) -> list[list[str]]:
     return cells(sweeper["grid"], axes, {key for key, value in root.items() if not isinstance(value, dict)})
 
 
-@functools.cache
-def composer() -> Composer:
-    """One for all grids of a process: the same options are composed once, whatever the seed."""
-    return Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), options([CONF]))
+def configs_of_cells(cells: list[list[str]]) -> list[dict]:
+    """The canonical configuration of every run of some cells.
+
+    Of cells that differ in their seed alone, the first and the last are composed: what differs between these follows
+    the seed, in those between them too.
+    """
+    alike: dict[tuple[str, ...], dict[int, list[str]]] = {}
+    for cell in cells:
+        seeds = [int(word.removeprefix("seed=")) for word in cell if word.startswith("seed=")]
+        rest = tuple(word for word in cell if not word.startswith("seed="))
+        alike.setdefault(rest, {})[seeds[-1] if seeds else 0] = cell
+    found = {}
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        for by_seed in alike.values():
+            first, last = next(iter(by_seed)), next(reversed(by_seed))
+            ends = {seed: canonical(*resolve(composer()(by_seed[seed]), by_seed[seed])) for seed in {first, last}}
+            for seed, cell in by_seed.items():
+                found[tuple(cell)] = ends.get(seed) or followed(ends[first], ends[last], (first, last), seed)
+    configs = [found[tuple(cell)] for cell in cells]
+    return list({run_id(config): config for config in configs}.values())
+
+
+def followed(first: Any, last: Any, ends: tuple[int, int], seed: int) -> Any:
+    """A value that is the seed wherever two that are alike otherwise have theirs."""
+    if first == last:
+        return first
+    if isinstance(first, dict):
+        assert first.keys() == last.keys()
+        return {key: followed(value, last[key], ends, seed) for key, value in first.items()}
+    assert (first, last) == ends
+    return seed
 
 
 @functools.cache
 def configs_of(name: str, *words: str) -> list[dict]:
     """The canonical configuration of every run of an experiment."""
+    return configs_of_cells(grid_of(name, *words))
+
+
+@functools.cache
+def configs_of_edition(name: str, edition: str) -> list[dict]:
+    """The configuration of every run of an edition of an experiment; of FULL, of the experiment itself."""
+    if edition == FULL:
+        return configs_of(name)
+    words = [f"experiment={name}", f"edition={edition}"]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        found = [canonical(*resolve(composer()(cell))) for cell in grid_of(name, *words)]
-    return list({run_id(config): config for config in found}.values())
+        cells = composer()(words).edition
+    return configs_of_cells([[*words, *(f"{key}={value}" for key, value in cell.items())] for cell in cells])
+
+
+def configs_of_one_seed(name: str) -> list[dict]:
+    """The same of every run of the first seed."""
+    configs = configs_of(name)
+    return [config for config in configs if config["seed"] == configs[0]["seed"]]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -71,7 +115,7 @@ def test_an_experiment_composes_and_its_file_opens_with_claim_and_command(name):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_cell_of_the_published_table_has_its_runs(name):
-    configs = configs_of(name, "seed=0")
+    configs = configs_of_one_seed(name)
     table = configs[0]["table"]
     published = {(str(row), column) for column, rows in table["published"].items() for row in rows}
 
@@ -110,20 +154,14 @@ def test_every_cell_of_the_published_table_has_its_runs(name):
     ("name", "edition"), [(name, edition) for name, named in editions([CONF]).items() for edition in named]
 )
 def test_an_edition_has_five_seeds_or_more_that_no_pilot_has_and_as_many_runs_as_its_table_says(name, edition):
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        base = composer()([f"experiment={name}", f"edition={edition}"])
-        words = [
-            [f"experiment={name}", f"edition={edition}", *(f"{key}={value}" for key, value in cell.items())]
-            for cell in base.edition
-        ]
-        runs = {run_id(config): config for config in (canonical(*resolve(composer()(cell), cell)) for cell in words)}
-    seeds = {config["seed"] for config in runs.values()}
+    runs = configs_of_edition(name, edition)
+    seeds = {config["seed"] for config in runs}
     assert len(seeds) >= 5 and max(seeds) < 1000, "pilots have the seeds from 1000 on"
     assert all(
-        len({config["seed"] for config in runs.values() if config["choices"]["mix"] == mix}) >= 5
-        for mix in {c["choices"]["mix"] for c in runs.values()}
+        len({config["seed"] for config in runs if config["choices"]["mix"] == mix}) >= 5
+        for mix in {c["choices"]["mix"] for c in runs}
     )
-    assert base.config.checks, "what the network fits without the method is shown"
+    assert all(config["checks"] for config in runs), "what the network fits without the method is shown"
     (row,) = [
         line
         for line in (CONF.parent / "docs" / "editions.md").read_text().splitlines()
@@ -212,7 +250,7 @@ def test_what_comes_from_keras_is_as_it_was_there(name):
 
 def test_affinity_batchnorm_compares_networks_that_differ_in_it_alone():
     seen = {}
-    for config in configs_of("affinity_batchnorm", "seed=0"):
+    for config in configs_of_one_seed("affinity_batchnorm"):
         loss = {key: value for key, value in config["loss"].items() if key != "batchnorm"}
         rest = json.dumps({**config, "loss": loss, "choices": None}, sort_keys=True)
         seen.setdefault((config["choices"]["model"], rest), []).append(config["loss"]["batchnorm"])

@@ -289,6 +289,7 @@ FAILURES = {
 """What the sweep says of each way to fail."""
 
 
+@pytest.mark.kills
 def test_each_failure_costs_its_own_run_and_is_mended_by_retry(place):
     names = [*FAILURES, "diverge", "late", "fine"]
     words = ("-m", *WORDS, ways(*names), "checkpoint_seconds=0", "hang_minutes=0.2")
@@ -429,6 +430,7 @@ def test_code_that_exits_while_a_sweep_is_planned_is_a_refusal(place):
     assert not (place / "outputs").exists()
 
 
+@pytest.mark.kills
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no fork server")
 def test_ctrl_c_while_the_slots_are_not_there_yet_is_as_quiet_as_later(place):
     (place / "first").mkdir()
@@ -452,6 +454,7 @@ def test_ctrl_c_while_the_slots_are_not_there_yet_is_as_quiet_as_later(place):
 # --- stops from outside ---
 
 
+@pytest.mark.kills
 def test_what_is_stopped_in_any_way_goes_on_from_its_checkpoint(place):
     words = (*BASE, "epochs=40", "checkpoint_seconds=1000")  # so that it is a stop that leaves one
     both = ("-m", *words, ways("slow_1", "slow_2"), "runs_per_device=2")
@@ -675,6 +678,7 @@ def test_two_sweeps_share_a_folder_and_do_nothing_twice(place):
 # --- the disk ---
 
 
+@pytest.mark.kills
 def test_a_full_disk_costs_the_runs_that_it_stops(place):
     (place / "small").mkdir()
     with mounted(place / "small", "size=160k") as made:

@@ -52,6 +52,7 @@ def sweep(blocks: Sequence[Mapping[str, object]], root: tuple[str, ...] = (), **
 # --- blocks ---
 
 
+@pytest.mark.fast
 def test_a_block_is_the_product_of_its_axes_the_last_fastest() -> None:
     assert sweep([{"a": [1, 2], "fixed": "x", "b.c": [True, None]}]) == [
         "a=1 fixed=x b.c=true",
@@ -61,10 +62,12 @@ def test_a_block_is_the_product_of_its_axes_the_last_fastest() -> None:
     ]
 
 
+@pytest.mark.fast
 def test_blocks_come_one_after_the_other() -> None:
     assert sweep([{"a": [2, 1]}, {"b": 3}, {"a": 9}]) == ["a=2", "a=1", "b=3", "a=9"]
 
 
+@pytest.mark.fast
 @FEW
 @given(blocks=BLOCKS)
 def test_a_grid_has_as_many_cells_as_its_axes_say(blocks: list[dict[str, object]]) -> None:
@@ -73,12 +76,14 @@ def test_a_grid_has_as_many_cells_as_its_axes_say(blocks: list[dict[str, object]
     assert {tuple(cell) for cell in block_cells(blocks)} == {tuple(block) for block in blocks}
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_no_experiment_has_a_cell_twice(path: Path) -> None:
     grid = block_cells(yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]["sweeper"]["grid"])
     assert len({tuple(sorted(cell.items())) for cell in grid}) == len(grid) > 0
 
 
+@pytest.mark.fast
 @settings(max_examples=100, deadline=None)
 @given(value=LEAVES | st.lists(LEAVES, max_size=4))
 def test_a_yaml_value_is_the_same_value_to_hydra(value: object) -> None:
@@ -90,6 +95,7 @@ def test_a_yaml_value_is_the_same_value_to_hydra(value: object) -> None:
 # --- the command line and a key of the grid ---
 
 
+@pytest.mark.fast
 def test_a_value_of_the_grid_keeps_its_cells() -> None:
     blocks = [{"n": [500, 100], "m": [1, 2]}, {"n": 100, "k": 7}]
     assert sweep(blocks, n="100") == ["n=100 m=1", "n=100 m=2", "n=100 k=7"]
@@ -97,19 +103,23 @@ def test_a_value_of_the_grid_keeps_its_cells() -> None:
     assert sweep(blocks, n="100", m="1") == ["n=100 m=1"]
 
 
+@pytest.mark.fast
 def test_values_of_the_grid_keep_the_grids_order_and_spelling() -> None:
     assert sweep([{"a": [0.2, 1.0, 5.0]}], a="5,1") == ["a=1.0", "a=5.0"]
 
 
+@pytest.mark.fast
 def test_a_new_value_replaces_the_key_where_it_is() -> None:
     assert sweep([{"m": [1, 2], "n": 3}, {"k": 7}], m="9") == ["m=9 n=3", "k=7"]
     assert sweep([{"m": 1, "n": 3}, {"k": 7}], m="8,9") == ["m=8 n=3", "m=9 n=3", "k=7"]
 
 
+@pytest.mark.fast
 def test_a_new_value_among_known_ones_replaces_them_all() -> None:
     assert sweep([{"m": [1, 2], "n": [3, 4]}], m="1,9") == ["m=1 n=3", "m=9 n=3", "m=1 n=4", "m=9 n=4"]
 
 
+@pytest.mark.fast
 def test_a_root_setting_goes_everywhere() -> None:
     blocks = [{"n": [500, 250], "steps": 117000}, {"n": 1000}]
     assert sweep(blocks, root=("steps",), steps="10") == ["n=500 steps=10", "n=250 steps=10", "n=1000 steps=10"]
@@ -117,15 +127,18 @@ def test_a_root_setting_goes_everywhere() -> None:
     assert sweep(blocks, steps="10") == ["n=500 steps=10", "n=250 steps=10", "n=1000"]
 
 
+@pytest.mark.fast
 def test_cells_that_become_equal_are_one() -> None:
     assert sweep([{"m": [1, 2]}, {"m": 3}], m="9") == ["m=9"]
     assert replace([{"a": "1", "b": "2"}, {"b": "2", "a": "5"}], "a", ["7"], everywhere=False) == [{"a": "7", "b": "2"}]
 
 
+@pytest.mark.fast
 def test_hydras_numbers_are_numbers_here_too() -> None:
     assert sweep([{"lr": 0.001, "a": 1}, {"lr": 0.01, "a": 2}], lr="1e-3") == ["lr=0.001 a=1"]
 
 
+@pytest.mark.fast
 def test_values_that_no_cell_has_together_are_refused() -> None:
     blocks = [{"loss": "ce"}, {"loss": "aff", "m": [1, 5]}]
     assert sweep(blocks, loss="aff", m="1") == ["loss=aff m=1"]
@@ -134,6 +147,7 @@ def test_values_that_no_cell_has_together_are_refused() -> None:
             sweep(blocks, **axes)
 
 
+@pytest.mark.fast
 def test_strings_numbers_booleans_and_lists_are_compared_as_values() -> None:
     blocks = [{"milestones": "[0.5,0.8]", "fold": True, "mix": "none", "n": None}, {"fold": False}]
     for axis in ({"milestones": "[0.5, 0.8]"}, {"fold": "True"}, {"mix": "none"}, {"n": "null"}):
@@ -145,24 +159,29 @@ def test_strings_numbers_booleans_and_lists_are_compared_as_values() -> None:
 # --- the command line's own axes ---
 
 
+@pytest.mark.fast
 def test_other_axes_multiply_the_grid_and_run_fastest() -> None:
     assert sweep([{"a": [1, 2]}], seed="0,1") == ["seed=0 a=1", "seed=1 a=1", "seed=0 a=2", "seed=1 a=2"]
 
 
+@pytest.mark.fast
 def test_without_a_grid_the_axes_are_the_sweep() -> None:
     assert sweep([], a="1,2", b="3") == ["a=1 b=3", "a=2 b=3"]
     assert sweep([]) == [""]
 
 
+@pytest.mark.fast
 def test_settings_come_before_the_cell_so_that_the_experiment_is_chosen_first() -> None:
     assert sweep([{"mix": "none"}], experiment="quickstart", seed="3") == ["experiment=quickstart seed=3 mix=none"]
 
 
+@pytest.mark.fast
 def test_several_experiments_are_refused_with_the_command_that_does_it() -> None:
     with pytest.raises(UserError, match=r"one experiment at a time.* mixexp reproduce small_data quickstart"):
         sweep([], experiment="small_data,quickstart")
 
 
+@pytest.mark.fast
 @FEW
 @given(blocks=BLOCKS, axes=st.dictionaries(st.sampled_from(["a", "seed"]), VALUES))
 def test_every_cell_has_what_the_command_line_asked_for(
@@ -231,6 +250,7 @@ def edition(params: Mapping[str, Any], grid: Sequence[Mapping[str, Any]] | None 
     return [" ".join(f"{key}={value}" for key, value in cell.items()) for cell in found]
 
 
+@pytest.mark.fast
 def test_an_editions_params_win_over_the_experiments_and_narrow_its_grid() -> None:
     assert edition({"seed": "3,4", "epochs": 1}) == [
         f"seed={seed} batch_size=64 mix={mix} epochs=1" for mix in ("none", "mixup") for seed in (3, 4)
@@ -238,6 +258,7 @@ def test_an_editions_params_win_over_the_experiments_and_narrow_its_grid() -> No
     assert edition({"mix": "mixup"}) == ["seed=0 batch_size=64 mix=mixup epochs=9"]
 
 
+@pytest.mark.fast
 def test_an_editions_grid_takes_the_place_of_the_experiments() -> None:
     assert edition({"alpha": 1.0}, [{"a": [1, 2]}]) == [
         "seed=0 batch_size=64 alpha=1.0 a=1",
@@ -245,6 +266,7 @@ def test_an_editions_grid_takes_the_place_of_the_experiments() -> None:
     ]
 
 
+@pytest.mark.fast
 def test_a_value_of_any_kind_and_a_reference_are_an_editions_params() -> None:
     (cell,) = edition({"data_seed": "${seed}", "schedule.milestones": [0.3, 0.6], "steps": None}, [{"mix": "none"}])
     assert cell == "seed=0 batch_size=64 data_seed=${seed} schedule.milestones=[0.3,0.6] steps=null mix=none"
@@ -345,13 +367,15 @@ def test_what_is_no_value_of_an_axis_departs_from_its_first(tmp_path: Path) -> N
     assert len(found) == 10 and all(departure == {"epochs": [2, 1], "subset.n": [30, 100]} for departure in found)
 
 
-def test_a_metric_that_a_narrowed_sweep_lacks_may_be_of_the_experiments_own_axes(tmp_path: Path) -> None:
+def test_a_metric_that_a_narrowed_sweep_lacks_may_be_of_the_experiments_own_axes(
+    mixexp_here: Any, tmp_path: Path
+) -> None:
     (tmp_path / "own" / "experiment").mkdir(parents=True)
     text = AXES.format(sweeper='{params: {validation: "0,0.1", seed: "0,1"}}').replace(
         "axes}", "axes, metric: val_accuracy}"
     )
     (tmp_path / "own" / "experiment" / "axes.yaml").write_text(text)
-    done = mixexp("plan", "axes", "validation=0", "--config-dir=own", cwd=tmp_path)
+    done = mixexp_here("plan", "axes", "validation=0", "--config-dir=own", cwd=tmp_path)
     assert "2 runs" in done.stdout and done.returncode == 0, done.stderr
 
 
@@ -376,15 +400,15 @@ def test_what_is_changed_by_hand_beside_an_edition_is_recorded_and_reported(tmp_
 
 
 def test_an_edition_without_a_grid_has_the_experiments_and_the_command_line_narrows_it(
-    tmp_path: Path, own: str
+    mixexp_here: Any, tmp_path: Path, own: str
 ) -> None:
-    done = mixexp("plan", "digits", "edition=short", own, cwd=tmp_path)
+    done = mixexp_here("plan", "digits", "edition=short", own, cwd=tmp_path)
     assert "on_digits_short: 6 runs: 6 missing" in done.stdout
     assert (
         "on_digits_short: 1 run: 1 missing"
-        in mixexp("plan", "digits", "edition=short", "subset.n=500", "mix=none", own, cwd=tmp_path).stdout
+        in mixexp_here("plan", "digits", "edition=short", "subset.n=500", "mix=none", own, cwd=tmp_path).stdout
     )
-    shown = mixexp("experiment=digits", "edition=laptop", "--cfg", "job", own, cwd=tmp_path).stdout
+    shown = mixexp_here("experiment=digits", "edition=laptop", "--cfg", "job", own, cwd=tmp_path).stdout
     assert "name: on_digits_laptop\n" in shown and "edition: laptop\n" in shown
 
 
@@ -430,29 +454,29 @@ def test_an_edition_without_a_grid_has_the_experiments_and_the_command_line_narr
     ],
 )
 def test_an_edition_that_cannot_be_meant_is_one_message_with_what_there_is(
-    tmp_path: Path, own: str, words: tuple[str, ...], message: str
+    mixexp_here: Any, tmp_path: Path, own: str, words: tuple[str, ...], message: str
 ) -> None:
-    done = mixexp(*words, own, cwd=tmp_path)
+    done = mixexp_here(*words, own, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     beginning, _, end = message.partition(".*")
     assert done.stderr.startswith(f"mixexp: {beginning}") and end in done.stderr and not (tmp_path / "outputs").exists()
 
 
-def test_an_edition_cannot_have_the_name_of_a_claims_key(tmp_path: Path) -> None:
+def test_an_edition_cannot_have_the_name_of_a_claims_key(mixexp_here: Any, tmp_path: Path) -> None:
     assert set(RESERVED) == {"full", "source", "says", "test", "cannot", *LIKE_THE_TABLE}
     (tmp_path / "own" / "experiment").mkdir(parents=True)
     (tmp_path / "own" / "experiment" / "taken.yaml").write_text(
         "# @package _global_\neditions: {full: {why: Seconds in place of hours.}}\n", encoding="utf-8"
     )
-    done = mixexp("plan", "taken", "edition=full", "--config-dir=own", cwd=tmp_path)
+    done = mixexp_here("plan", "taken", "edition=full", "--config-dir=own", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
         2,
         "mixexp: editions.full: a claim has the key 'full' for something else; the edition needs another name.\n",
     )
 
 
-def test_the_list_of_experiments_names_their_editions(tmp_path: Path, own: str) -> None:
-    listed = mixexp("list", "experiments", own, cwd=tmp_path).stdout
+def test_the_list_of_experiments_names_their_editions(mixexp_here: Any, tmp_path: Path, own: str) -> None:
+    listed = mixexp_here("list", "experiments", own, cwd=tmp_path).stdout
     assert (
         "digits\n  Mixing on the digits.\n  Edition laptop: Seconds in place of hours. mixexp reproduce digits"
         " edition=laptop\n" in listed

@@ -48,6 +48,7 @@ def copy(original: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(original, tmp_path / "copy"))
 
 
+@pytest.mark.kills
 def test_a_sweep_killed_and_rerun_until_finished_equals_an_undisturbed_one(script: ModuleType, tmp_path: Path) -> None:
     rounds, problems = script.kill_sweeps(tmp_path, SHORT, KILLS, SEED)
     assert problems == []
@@ -57,6 +58,7 @@ def test_a_sweep_killed_and_rerun_until_finished_equals_an_undisturbed_one(scrip
         assert len(list(tmp_path.glob(f"round_{number:02d}/runs/*/result.json"))) == 4
 
 
+@pytest.mark.kills
 def test_a_fork_server_that_dies_while_it_is_asked_for_a_slot_costs_no_run(script: ModuleType, tmp_path: Path) -> None:
     problems: list[str] = []
     folder = tmp_path / "runs"

@@ -99,6 +99,7 @@ def quiet_ray() -> Iterator[dict[str, str]]:
         }
 
 
+@pytest.mark.launchers
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_a_sweep_through_a_launcher_leaves_what_single_runs_leave_and_a_failure_costs_its_own_run(
     launcher, alone, quiet_ray, tmp_path

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn import metrics as sklearn_metrics
 
 from mixexp.metrics import NAMES, scores
+
+pytestmark = pytest.mark.fast
 
 PAIRS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=40)
 
@@ -22,6 +23,8 @@ def confusion(true: list[int], predicted: list[int], classes: int = 5) -> np.nda
 
 
 def scikit_learn(true: list[int], predicted: list[int]) -> dict[str, float]:
+    from sklearn import metrics as sklearn_metrics  # a second, which collecting need not take
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of predicted classes that do not occur, which is a case of ours
         return {

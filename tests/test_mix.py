@@ -3,24 +3,23 @@ streams."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
-from running import composed
-from scipy import stats
+from running import composed, names, raw_option
 from torch import Tensor
-from torchvision.transforms import v2
 
 from mixexp import streams
-from mixexp.build import build
+from mixexp.build import build, locate
 from mixexp.labels import MixedLabels
 from mixexp.loss.cross_entropy import CrossEntropy
 from mixexp.mix import Mix, Plan
@@ -29,8 +28,8 @@ from mixexp.mix.label import FirstLabel, NearestLabel
 from mixexp.mix.mixes import Pairs
 from mixexp.mix.pairing import OtherClass, Permutation, SameClass
 
-CONF = Path(__file__).parents[1] / "conf" / "mix"
-NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
+pytestmark = pytest.mark.fast
+NAMES = names("mix")
 CLASSES = 4
 
 
@@ -47,10 +46,15 @@ def mix_of(name: str, alpha: float = 1.0, **changes: Any) -> Mix:
     return build(OmegaConf.to_container(config.mix, resolve=True))
 
 
-PAIRS = [name for name in NAMES if isinstance(mix_of(name), Pairs)]
-STEPPED = [name for name in PAIRS if not mix_of(name).external]
-BC = [name for name in PAIRS if isinstance(mix_of(name).pairing, OtherClass)]
-USES_ALPHA = [name for name in NAMES if "${alpha}" in OmegaConf.to_yaml(composed("mix", name).mix.get("ratio", {}))]
+def part(name: str, key: str) -> type:
+    """The class of a part that an option names."""
+    return locate(raw_option("mix", name)[key]["_target_"])
+
+
+PAIRS = [name for name in NAMES if issubclass(locate(raw_option("mix", name)["_target_"]), Pairs)]
+STEPPED = [name for name in PAIRS if not part(name, "pairing").external]
+BC = [name for name in PAIRS if issubclass(part(name, "pairing"), OtherClass)]
+USES_ALPHA = [name for name in NAMES if "${alpha}" in str(raw_option("mix", name))]
 
 
 def epoch_of(mix: Mix, rows: int, batch_size: int, seed: int = 0, epoch: int = 0) -> dict[str, Tensor]:
@@ -154,8 +158,7 @@ NAIVE_BLEND = {Linear: naive_linear, BCPlus: naive_energy}
 
 def has_reference(name: str) -> bool:
     """Whether the parts of an option have a naive loop here; a new part brings its own tests of exactness."""
-    mix = mix_of(name)
-    return type(mix.pairing) in NAIVE_PARTNERS and type(mix.blend) in NAIVE_BLEND
+    return part(name, "pairing") in NAIVE_PARTNERS and part(name, "blend") in NAIVE_BLEND
 
 
 @pytest.mark.parametrize("step_size", [None, 3])
@@ -229,7 +232,7 @@ def test_beta_moments(name: str, alpha: float) -> None:
     lam = mix.ratio.draw(np.random.default_rng(0), count, 128, 1).astype(float)
     assert ((lam >= 0) & (lam <= 1)).all()
     a, b = alpha + (1 if isinstance(mix.label, FirstLabel) else 0), alpha
-    mean, variance, kurtosis = (float(value) for value in stats.beta.stats(a, b, moments="mvk"))
+    mean, variance, kurtosis = (float(value) for value in scipy.stats.beta.stats(a, b, moments="mvk"))
     assert lam.mean() == pytest.approx(mean, abs=5 * math.sqrt(variance / count))
     assert lam.var() == pytest.approx(variance, abs=5 * variance * math.sqrt(max(kurtosis + 2, 0) / count) + 1e-7)
 
@@ -273,7 +276,7 @@ def test_folding_keeps_the_distribution_of_the_larger_part() -> None:
     plain = epoch_of(mix_of("bc"), 5000, 128)["lam"]
     folded = epoch_of(mix_of("bc", ratio__fold=True), 5000, 128)["lam"]
     torch.testing.assert_close(folded, torch.maximum(plain, 1 - plain))
-    assert stats.kstest(folded.flatten().numpy(), stats.uniform(0.5, 0.5).cdf).pvalue > 0.01
+    assert scipy.stats.kstest(folded.flatten().numpy(), scipy.stats.uniform(0.5, 0.5).cdf).pvalue > 0.01
 
 
 label_vectors = st.one_of(
@@ -323,7 +326,7 @@ def test_partners_drawn_with_replacement_are_independent() -> None:
         first, second = plan.rows[1].view(5, 2)[0].tolist()
         both[first, second] += 1
     assert both[0].sum() == both[:, 0].sum() == 0 and both.sum() == epochs
-    assert stats.chisquare(both[1:, 1:].flatten()).pvalue > 1e-4
+    assert scipy.stats.chisquare(both[1:, 1:].flatten()).pvalue > 1e-4
 
 
 @pytest.mark.parametrize("name", BC)
@@ -335,19 +338,20 @@ def test_a_sample_without_another_class_stays_as_it_is(name: str, replace: bool)
     assert plan.labels.to_one_hot(CLASSES)[:, 2].eq(1).all()
 
 
-@pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("name", list(filter(has_reference, PAIRS)))
-def test_partners_are_uniform(name: str, which: int) -> None:
+def test_partners_are_uniform(name: str) -> None:
     y, epochs = [0, 0, 0, 1, 1, 2, 2, 2], 1500
     mix, size = mix_of(name, step_size=8), 8
-    counts = np.zeros((size, size))
+    counts = np.zeros((2, size, size))
     for _, plan, _ in batches(mix, torch.tensor(y * epochs), 16):
-        np.add.at(counts, (np.arange(size), plan.rows[1].view(size, 2)[:, which].numpy()), 1)
-    for i in range(size):
+        partners = plan.rows[1].view(size, 2).numpy()
+        for which in (0, 1):
+            np.add.at(counts[which], (np.arange(size), partners[:, which]), 1)
+    for which, i in itertools.product((0, 1), range(size)):
         same = type(mix.pairing) is SameClass
         allowed = [j for j in range(size) if (y[j] == y[i] if same else name not in BC or y[j] != y[i])]
-        assert counts[i].sum() == counts[i, allowed].sum() == epochs
-        assert stats.chisquare(counts[i, allowed]).pvalue > 1e-4
+        assert counts[which, i].sum() == counts[which, i, allowed].sum() == epochs
+        assert scipy.stats.chisquare(counts[which, i, allowed]).pvalue > 1e-4
 
 
 @pytest.mark.parametrize("name", STEPPED)
@@ -434,6 +438,8 @@ def test_bc_plus_treats_every_pair_on_its_own() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_mixup_agrees_with_torchvision(seed: int) -> None:
+    from torchvision.transforms import v2  # more than a second, which other tests need not take
+
     size, theirs = 7, v2.MixUp(alpha=0.7, num_classes=CLASSES)
     images, labels = some_images(size, seed), some_labels(size, seed)
     with torch.random.fork_rng(devices=[]):

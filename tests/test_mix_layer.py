@@ -6,18 +6,16 @@ import functools
 import gc
 import weakref
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy
 import torch
-from running import option
-from scipy import stats
+from running import names, option, raw_option
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
 
-from mixexp.build import build
+from mixexp.build import build, locate
 from mixexp.labels import MixedLabels
 from mixexp.loss import Loss
 from mixexp.mix import Mix, Plan
@@ -25,7 +23,6 @@ from mixexp.mix.blend import Linear
 from mixexp.mix_layer import MixLayer, RandomLayer
 from mixexp.training.network import Network, forward_blended, layers
 
-CONF = Path(__file__).parents[1] / "conf"
 SMALL: dict[str, dict[str, Any]] = {
     "wide_resnet28_10": {"depth": 10, "widen": 1},
     "densenet_bc190": {"depth": 10, "growth": 4},
@@ -37,8 +34,9 @@ ORDER = torch.tensor([2, 0, 3, 1])
 PLACES = ["input", "layer1", "layer2", "layer3", "final"]
 
 
-def names(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+def families() -> list[str]:
+    """A model of every class, whose options share its forward pass; tests/test_model.py has all of them."""
+    return list({raw_option("model", name)["_target_"]: name for name in reversed(names("model"))}.values())
 
 
 def node(group: str, name: str) -> dict[str, Any]:
@@ -46,6 +44,8 @@ def node(group: str, name: str) -> dict[str, Any]:
 
 
 def drop_nothing(network: nn.Module) -> None:
+    from torchvision.ops import StochasticDepth  # more than a second, which other tests need not take
+
     for module in network.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd | StochasticDepth):
             module.eval()
@@ -82,7 +82,7 @@ def plan_of(weight: float) -> Plan:
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
-@pytest.mark.parametrize("name", names("model"))
+@pytest.mark.parametrize("name", families())
 def test_weight_one_changes_nothing_and_weight_zero_permutes(name: str, training: bool) -> None:
     network, images = ready(name)
     drop_nothing(network.train(training))
@@ -101,7 +101,7 @@ def test_weight_one_changes_nothing_and_weight_zero_permutes(name: str, training
             )
 
 
-@pytest.mark.parametrize("name", names("model"))
+@pytest.mark.parametrize("name", families())
 def test_the_blend_sees_the_representation_once(name: str) -> None:
     network, images = ready(name)
     network.eval()
@@ -126,6 +126,7 @@ def test_the_blend_sees_the_representation_once(name: str) -> None:
         torch.testing.assert_close(seen[0], representation)
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("layer", PLACES)
 def test_small_cnn_blended_by_hand(layer: str) -> None:
     network, images = ready("small_cnn")
@@ -154,7 +155,7 @@ def fail(*_: Any) -> Tensor:
     raise RuntimeError("on purpose")
 
 
-@pytest.mark.parametrize("name", names("model"))
+@pytest.mark.parametrize("name", families())
 def test_nothing_is_blended_after_an_exception(name: str) -> None:
     network, images = ready(name)
     network.eval()
@@ -166,6 +167,7 @@ def test_nothing_is_blended_after_an_exception(name: str) -> None:
             torch.testing.assert_close(network(images), plain, rtol=0, atol=0, msg=layer)
 
 
+@pytest.mark.fast
 def test_a_network_is_free_as_soon_as_nobody_uses_it() -> None:
     network = small_network(build(node("loss", "kl")))
     weights = weakref.ref(network.body.layer1[0][0].weight)
@@ -202,9 +204,18 @@ def batch_of(mix: Mix, batch_size: int) -> tuple[Tensor, Plan]:
     return images[everybody], mix.plan(labels[everybody], draws)
 
 
-@pytest.mark.parametrize("layer", PLACES)
-@pytest.mark.parametrize("loss_name", names("loss"))
-@pytest.mark.parametrize("mix_name", names("mix"))
+def covering() -> list[tuple[str, str, str]]:
+    """Every mix with every loss, and either with every layer: all pairs of the three in as few networks as that
+    takes."""
+    return [
+        (mix, loss, PLACES[(i + j) % len(PLACES)])
+        for i, mix in enumerate(names("mix"))
+        for j, loss in enumerate(names("loss"))
+    ]
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(("mix_name", "loss_name", "layer"), covering())
 def test_every_mix_trains_at_every_layer(mix_name: str, loss_name: str, layer: str) -> None:
     loss = build(node("loss", loss_name), class_counts=np.full(CLASSES, 3))
     network, mix = small_network(loss), build(node("mix", mix_name))
@@ -220,9 +231,14 @@ def test_every_mix_trains_at_every_layer(mix_name: str, loss_name: str, layer: s
     assert without == []
 
 
-STEPPED = [name for name in names("mix") if "step_size" in node("mix", name) and not build(node("mix", name)).external]
+STEPPED = [
+    name
+    for name in names("mix")
+    if "step_size" in (raw := raw_option("mix", name)) and not locate(raw["pairing"]["_target_"]).external
+]
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("layer", PLACES)
 @pytest.mark.parametrize("mix_name", STEPPED)
 def test_few_images_below_the_layer_and_all_samples_above(mix_name: str, layer: str) -> None:
@@ -239,13 +255,14 @@ def test_few_images_below_the_layer_and_all_samples_above(mix_name: str, layer: 
     assert rows == {name: 12 if name == "final" or PLACES.index(name) > reached else 4 for name in PLACES[1:]}
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("name", names("mix_layer"))
 def test_layers_are_drawn_equally(name: str) -> None:
     mix_layer: MixLayer = build(node("mix_layer", name))
     drawn = mix_layer.draw(np.random.default_rng(0), 6000)
     counts = Counter(drawn)
     assert len(drawn) == 6000 and counts.keys() == set(mix_layer.layers)
-    assert len(counts) == 1 or stats.chisquare(list(counts.values())).pvalue > 1e-3
+    assert len(counts) == 1 or scipy.stats.chisquare(list(counts.values())).pvalue > 1e-3
     assert drawn == mix_layer.draw(np.random.default_rng(0), 6000)
     assert len(counts) == 1 or drawn != mix_layer.draw(np.random.default_rng(1), 6000)
 
@@ -257,6 +274,7 @@ def test_every_layer_option_fits_some_model() -> None:
         assert any(wanted <= there for there in known), name
 
 
+@pytest.mark.fast
 def test_what_the_named_options_are() -> None:
     assert {name: build(node("mix_layer", name)).layers for name in ("input", "final", "random", "layer3")} == {
         "input": ["input"],

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import config_of, option, trained
-from scipy import stats
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from mixexp import streams
@@ -27,6 +26,8 @@ from mixexp.mix.mixes import DirichletMix
 from mixexp.mix.pairing import Nearest, SameClass, SecondPass, nearest
 from mixexp.training.setup import setup
 from mixexp.training.spec import RunConfig
+
+pytestmark = pytest.mark.fast
 
 
 def points(count: int, columns: int = 4, seed: int = 0) -> Tensor:
@@ -63,6 +64,8 @@ def test_neighbours_in_the_training_set(same_class: bool) -> None:
 
 
 def test_neighbours_of_real_images_are_sklearns() -> None:
+    from sklearn.datasets import load_digits  # a second, which other tests need not take
+
     digits = load_digits()
     images = torch.from_numpy(digits.images.astype(np.uint8)).unsqueeze(1)[:500]
     found = nearest(images.flatten(1).float(), 5)
@@ -80,7 +83,7 @@ def test_partners_among_the_neighbours_are_uniform_and_drawn_anew() -> None:
     for i in range(20):
         counts = np.bincount(external[order == i], minlength=20)
         assert counts.sum() == counts[pairing.neighbours[i]].sum() == 2000
-        assert stats.chisquare(counts[pairing.neighbours[i]]).pvalue > 1e-4
+        assert scipy.stats.chisquare(counts[pairing.neighbours[i]]).pvalue > 1e-4
     again = pairing.draw(np.random.default_rng(1), order)["external"]
     assert 0.15 < (external == again).mean() < 0.25
 
@@ -223,11 +226,11 @@ def test_weights_of_several_classes_are_a_dirichlet_distribution() -> None:
         return DirichletMix(classes, 1.0, BCPlus(), MixedLabel()).draw(0, 0, np.arange(18_000), 0, 0)["weights"]
 
     for part in weights_of([3]).T:
-        assert stats.kstest(part, stats.beta(1, 2).cdf).pvalue > 1e-3, "a part of Dirichlet(1, 1, 1)"
+        assert scipy.stats.kstest(part, scipy.stats.beta(1, 2).cdf).pvalue > 1e-3, "a part of Dirichlet(1, 1, 1)"
     first, _, third = weights_of([2, 3]).T
     assert (third == 0).mean() == pytest.approx(0.5, abs=0.02)
-    assert stats.kstest(third[third > 0], stats.beta(1, 2).cdf).pvalue > 1e-3
-    assert stats.kstest(first[third == 0], "uniform").pvalue > 1e-3, "two classes have U(0, 1)"
+    assert scipy.stats.kstest(third[third > 0], scipy.stats.beta(1, 2).cdf).pvalue > 1e-3
+    assert scipy.stats.kstest(first[third == 0], "uniform").pvalue > 1e-3, "two classes have U(0, 1)"
 
 
 def test_partners_of_several_classes_are_uniform() -> None:
@@ -240,7 +243,7 @@ def test_partners_of_several_classes_are_uniform() -> None:
     for k, i in itertools.product(range(2), range(8)):
         allowed = [j for j in range(8) if y[j] != y[i]]
         assert counts[k, i].sum() == counts[k, i, allowed].sum() == epochs
-        assert stats.chisquare(counts[k, i, allowed]).pvalue > 1e-4
+        assert scipy.stats.chisquare(counts[k, i, allowed]).pvalue > 1e-4
 
 
 def test_more_classes_than_there_are_are_refused() -> None:
@@ -340,7 +343,7 @@ def test_smote_adds_points_on_segments_between_neighbours_of_a_class(
     assert len(steps) == len(points) - len(labels) and set(
         labels[[r for r in range(len(labels)) if counts[labels[r]] < 30]]
     ) == {2, 7}
-    assert stats.kstest(steps, "uniform").pvalue > 1e-3
+    assert scipy.stats.kstest(steps, "uniform").pvalue > 1e-3
 
 
 def test_smote_has_imbalanced_learns_neighbours_and_steps() -> None:
@@ -363,6 +366,6 @@ def test_smote_has_imbalanced_learns_neighbours_and_steps() -> None:
                     continue
         assert found, "their points lie on segments between our neighbours"
         steps += found[:1]
-    assert stats.kstest(np.minimum(steps, np.subtract(1, steps)) * 2, "uniform").pvalue > 1e-3, (
+    assert scipy.stats.kstest(np.minimum(steps, np.subtract(1, steps)) * 2, "uniform").pvalue > 1e-3, (
         "as far along, from either end"
     )

@@ -14,11 +14,9 @@ import torch
 import torch.nn.functional as F
 from running import option
 from torch import nn
-from torchvision.ops import StochasticDepth
 
 from mixexp.model import Body
 from mixexp.model.blocks import AvgPool2x2
-from mixexp.model.torchvision_model import TorchvisionModel
 from mixexp.training.network import Network
 
 CONF = Path(__file__).parents[1] / "conf" / "model"
@@ -92,17 +90,24 @@ def ready(variant: str) -> tuple[Body, torch.Tensor]:
 
 def set_mode(body: Body, training: bool) -> None:
     """Training or evaluation mode, but what drops at random stays off."""
+    from torchvision.ops import StochasticDepth  # more than a second, which collecting need not take
+
     body.train(training)
     for module in body.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd | StochasticDepth):
             module.eval()
 
 
-@pytest.fixture(params=VARIANTS)
+WHOLE = {"wide_resnet28_10", "densenet_bc190"}
+"""Networks whose class is run in a smaller size, and in their own on the meta device."""
+
+
+@pytest.fixture(params=[name for name in VARIANTS if name not in WHOLE])
 def variant(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("name", NAMES)
 def test_yaml_holds_exactly_the_constructors_options(name: str) -> None:
     text = (CONF / f"{name}.yaml").read_text()
@@ -124,6 +129,7 @@ def test_yaml_holds_exactly_the_constructors_options(name: str) -> None:
     schema.model_validate(values, strict=True)
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize(
     ("name", "in_channels", "count"),
     [
@@ -150,6 +156,7 @@ def test_parameter_count(name: str, in_channels: int, count: int) -> None:
     with torch.device("meta"):
         body = build(name, in_channels)
         head = nn.Linear(body.num_features, 10)
+        assert body(torch.empty(BATCH, in_channels, 32, 32)).shape == (BATCH, body.num_features)
     assert sum(p.numel() for module in (body, head) for p in module.parameters()) == count
 
 
@@ -386,6 +393,7 @@ def test_too_small_images(name: str, least: int) -> None:
         build(name, image_size=(least, least - 1))
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize(("side", "final"), [(1, 1), (2, 2), (3, 3), (4, 2), (7, 3), (8, 2), (28, 7)])
 def test_small_cnn_never_pools_below_two(side: int, final: int) -> None:
     body = build("small_cnn", 1, (side, side)).eval()
@@ -398,6 +406,7 @@ def test_wide_resnet_depth() -> None:
         build("wide_resnet28_10", changes={"depth": 27})
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -433,6 +442,8 @@ def test_torchvision_model_passes_arguments_on(changes: dict[str, Any]) -> None:
 
 
 def test_torchvision_model_first_conv_and_generator() -> None:
+    from mixexp.model.torchvision_model import TorchvisionModel  # a second, which collecting need not take
+
     options = {"name": "resnet18", "stages": ["layer1"], "classifier": "fc"}
     torch.manual_seed(0)
     three = TorchvisionModel(3, (32, 32), **options)

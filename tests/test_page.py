@@ -163,6 +163,7 @@ def test_a_report_ends_with_its_page(sweep, report):
     assert "default-src &#39;none&#39;" in policy and "unsafe" not in policy
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_it_opens_without_network_complaint_or_overflow(opened, report, tmp_path, width, scheme):
@@ -182,6 +183,7 @@ def test_it_opens_without_network_complaint_or_overflow(opened, report, tmp_path
         assert not page.eval_on_selector_all(".scroll", f"boxes => boxes.filter({hidden}).length")
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_is_readable_on_its_ground(opened, report, scheme):
     script = """() => {
@@ -203,6 +205,7 @@ def test_every_text_is_readable_on_its_ground(opened, report, scheme):
         assert page.evaluate(script) == {}
 
 
+@pytest.mark.browser
 def test_colours_can_be_chosen_against_the_system(opened, report):
     with opened(report, color_scheme="light") as page:
         before = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -212,6 +215,7 @@ def test_colours_can_be_chosen_against_the_system(opened, report):
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == before
 
 
+@pytest.mark.browser
 def test_the_headline_by_each_rule_is_that_of_the_sheets(opened, sweep, report):
     (table,) = build_tables(load_runs(sweep))
     with opened(report) as page:
@@ -232,6 +236,7 @@ def test_the_headline_by_each_rule_is_that_of_the_sheets(opened, sweep, report):
         assert rows(page, "[data-grid=t1-rules] table") == sheets.rules(table).rows
 
 
+@pytest.mark.browser
 def test_what_was_trained_what_came_out_and_how_sure_it_is(opened, sweep, report):
     (table,) = build_tables(load_runs(sweep))
     sheet = sheets.headline(table)
@@ -261,6 +266,7 @@ def test_what_was_trained_what_came_out_and_how_sure_it_is(opened, sweep, report
         ]
 
 
+@pytest.mark.browser
 def test_a_single_run_has_nothing_to_compare_and_says_so(opened, tmp_path):
     leave(tmp_path / "runs" / "a", (0.1, 0.5), table=None)
     with opened(write_report([tmp_path / "runs"])[-1]) as page:
@@ -275,6 +281,7 @@ def test_a_single_run_has_nothing_to_compare_and_says_so(opened, tmp_path):
         )
 
 
+@pytest.mark.browser
 def test_a_readers_sentence_is_below_the_title_and_among_the_notes(opened, tmp_path):
     leave(tmp_path / "runs" / "a", table=None)
     leave(tmp_path / "runs" / "b", table=None, choices={"dataset": "mnist"})
@@ -287,6 +294,7 @@ def test_a_readers_sentence_is_below_the_title_and_among_the_notes(opened, tmp_p
         assert "Why <this> was done." in page.locator("#notes-1").inner_text()
 
 
+@pytest.mark.browser
 def test_comparisons_by_seed_follow_the_rule(opened, sweep, report):
     (table,) = build_tables(load_runs(sweep))
     with opened(report) as page:
@@ -295,6 +303,7 @@ def test_comparisons_by_seed_follow_the_rule(opened, sweep, report):
             assert rows(page, "#differences-1 table") == sheets.differences(table, rule).rows
 
 
+@pytest.mark.browser
 def test_what_is_published_beyond_our_interval_is_marked_and_explained(opened, report):
     with opened(report) as page:
         marked = page.locator("[data-grid=t1] td.flag:visible")
@@ -302,6 +311,7 @@ def test_what_is_published_beyond_our_interval_is_marked_and_explained(opened, r
         assert "†: the published value lies outside" in page.locator("[data-grid=t1] .legend:visible").inner_text()
 
 
+@pytest.mark.browser
 def test_columns_sort_numbers_by_value_and_missing_ones_last(opened, report):
     with opened(report) as page:
         head = page.locator("[data-grid=t1] th[data-column='0']:visible")
@@ -335,6 +345,7 @@ def test_columns_sort_numbers_by_value_and_missing_ones_last(opened, report):
         assert column(page, HEADLINE, 0) == ["100", "500", "1000", "50000"]
 
 
+@pytest.mark.browser
 def test_runs_sort_by_every_column(opened, report):
     with opened(report) as page:
         heads = page.locator("#runs thead th")
@@ -375,6 +386,7 @@ def test_runs_sort_by_every_column(opened, report):
         ]
 
 
+@pytest.mark.browser
 def test_the_filter_wants_every_word(opened, report):
     with opened(report) as page:
         count = page.locator("#runs .count")
@@ -388,6 +400,7 @@ def test_the_filter_wants_every_word(opened, report):
         assert column(page, HEADLINE, 0) == ["500", "50000"]
 
 
+@pytest.mark.browser
 def test_runs_by_outcome(opened, report):
     with opened(report) as page:
         assert page.locator(".tiles").inner_text().split() == [
@@ -411,6 +424,7 @@ def test_runs_by_outcome(opened, report):
         assert len(rows(page, RUNS)) == 19
 
 
+@pytest.mark.browser
 def test_runs_without_a_result_come_before_every_table(opened, sweep, report):
     (table,) = build_tables(load_runs(sweep))
     with opened(report) as page:
@@ -422,6 +436,7 @@ def test_runs_without_a_result_come_before_every_table(opened, sweep, report):
         assert page.locator("#missing h2").inner_text() == "Without a result: 4 of 19 runs"
 
 
+@pytest.mark.browser
 def test_a_run_tells_its_settings_its_curve_and_its_error(opened, report):
     with opened(report) as page:
         page.get_by_role("button", name="Details of none100-2").click()
@@ -450,6 +465,7 @@ def test_a_run_tells_its_settings_its_curve_and_its_error(opened, report):
         assert "configuration cannot be read" in page.locator("tr.detail").last.inner_text()
 
 
+@pytest.mark.browser
 def test_two_runs_side_by_side(opened, report):
     with opened(report) as page:
         for name in ("y_failed", "none100-0", "mixup100-0"):  # the third takes the first one's place
@@ -467,6 +483,7 @@ def test_two_runs_side_by_side(opened, report):
         assert page.locator("#runs input:checked[type=checkbox]").count() == 0
 
 
+@pytest.mark.browser
 def test_all_of_it_works_from_the_keyboard(opened, report):
     with opened(report) as page:
         page.keyboard.press("Tab")
@@ -503,6 +520,7 @@ def test_all_of_it_works_from_the_keyboard(opened, report):
         assert ["BUTTON", "sort", "run"] in [[tag, name, text.strip()] for tag, name, text in seen]
 
 
+@pytest.mark.browser
 def test_focus_is_seen(opened, report):
     with opened(report) as page:
         for _ in range(12):
@@ -514,6 +532,7 @@ def test_focus_is_seen(opened, report):
             assert style[0] != "none" and style[1] != "0px"
 
 
+@pytest.mark.browser
 def test_a_link_restores_rule_filter_order_and_outcome(opened, report):
     with opened(report) as page:
         page.locator(".switch input[value=best]").check(force=True)
@@ -533,6 +552,7 @@ def test_a_link_restores_rule_filter_order_and_outcome(opened, report):
         assert page.locator(".switch input:checked").get_attribute("value") == "last" and len(rows(page, RUNS)) == 19
 
 
+@pytest.mark.browser
 def test_tables_are_copied_as_markdown_and_latex(opened, sweep, report):
     keep = (
         "window.kept = []; Object.defineProperty(navigator, 'clipboard', {value: {writeText: async text => {"
@@ -568,6 +588,7 @@ def test_tables_are_copied_as_markdown_and_latex(opened, sweep, report):
         )
 
 
+@pytest.mark.browser
 def test_figures_have_a_caption_and_their_files(opened, report):
     with opened(report) as page:
         for figure in page.locator("figure").all():
@@ -584,6 +605,7 @@ def test_a_large_figure_is_shown_as_its_png(tmp_path, monkeypatch):
     assert "data:image/png;base64," in text and "data:image/svg" not in text
 
 
+@pytest.mark.browser
 def test_on_paper_there_are_tables_and_figures_without_controls(opened, report):
     with opened(report) as page:
         page.emulate_media(media="print")
@@ -599,6 +621,7 @@ def test_on_paper_there_are_tables_and_figures_without_controls(opened, report):
             assert page.locator(kept).first.is_visible(), kept
 
 
+@pytest.mark.browser
 def test_without_javascript_the_page_still_tells_its_numbers(opened, sweep, report):
     (table,) = build_tables(load_runs(sweep))
     with opened(report, java_script_enabled=False) as page:
@@ -685,6 +708,7 @@ def hostile_report(hostile) -> Path:
     return write_report([hostile])[-1]
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_of_hostile_runs_is_run_or_hides_anything(opened, hostile_report, tmp_path, width):
     with opened(hostile_report, width=width) as page:
@@ -715,6 +739,7 @@ def test_the_pages_data_are_no_markup(hostile_report):
     )
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("which", ["sweep", "hostile"])
 def test_every_link_leads_to_a_file_that_is_there(opened, report, hostile_report, which):
     path = report if which == "sweep" else hostile_report
@@ -736,6 +761,7 @@ def test_every_link_leads_to_a_file_that_is_there(opened, report, hostile_report
     assert all(f'id="{anchor}"' in text for anchor in anchors)
 
 
+@pytest.mark.browser
 def test_a_script_that_came_in_all_the_same_would_not_run(opened, report, tmp_path):
     text = report.read_text(encoding="utf-8")
     broken = tmp_path / "broken.html"
@@ -789,6 +815,7 @@ def test_durations(seconds, words):
     assert duration(seconds) == words
 
 
+@pytest.mark.browser
 def test_several_tables_have_one_page(opened, tmp_path):
     for seed in range(2):
         leave(
@@ -886,6 +913,7 @@ def _like(run: Run, number: int) -> Run:
     )  # fmt: skip
 
 
+@pytest.mark.browser
 def test_ten_thousand_runs_stay_usable(opened, many):
     path, seconds, size = many
     assert seconds < 15 and size < 10_000_000  # two or three seconds and 4 MB on an idle machine

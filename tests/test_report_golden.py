@@ -3,6 +3,7 @@ be read before they are committed."""
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import shutil
 from pathlib import Path
@@ -35,19 +36,27 @@ def texts() -> dict[str, str]:
     }
 
 
+@functools.cache
+def made_texts() -> dict[str, str]:
+    return texts()
+
+
+@pytest.mark.fast
 @pytest.mark.parametrize("name", sorted(path.name for path in GOLDEN.iterdir()))
 def test_the_report_of_the_kept_runs_is_what_it_was(name):
-    made = texts()
+    made = made_texts()
     assert made.keys() == {path.name for path in GOLDEN.iterdir()}
     assert made[name] == (GOLDEN / name).read_text(encoding="utf-8")
 
 
+@pytest.mark.fast
 def test_the_kept_runs_show_what_a_report_can_say():
-    made = texts()
+    made = made_texts()
     assert "†" in made["headline.md"] and " \\* " in made["median_last_10.md"]
     assert all(f"| {outcome} |" in made["headline.md"] for outcome in ("failed", "diverged", "unfinished"))
 
 
+@pytest.mark.latex
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: apt install texlive-latex-recommended")
 def test_the_latex_compiles_in_a_paper_of_two_columns(tmp_path):
     log = _script().compile_tables(sorted(GOLDEN.glob("*.tex")), tmp_path / "tables.pdf")
@@ -55,6 +64,7 @@ def test_the_latex_compiles_in_a_paper_of_two_columns(tmp_path):
     assert "Overfull" not in log and "Missing character" not in log
 
 
+@pytest.mark.latex
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: apt install texlive-latex-recommended")
 def test_latex_that_is_wrong_is_noticed(tmp_path):
     broken = tmp_path / "broken.tex"

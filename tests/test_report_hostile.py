@@ -121,6 +121,7 @@ def test_controls_of_a_terminal_are_shown_and_not_obeyed():
     assert "\x1b" not in plain("\x1b[2Jgone") and "\x00" not in escaped("a\x00b")
 
 
+@pytest.mark.latex
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: apt install texlive-latex-recommended")
 def test_latex_of_hostile_words_compiles_and_runs_nothing(tmp_path):
     names = [

@@ -10,7 +10,8 @@ from typing import Any
 
 import hydra
 import pytest
-from test_experiments import EXPERIMENTS, composer, grid_of
+from running import composer
+from test_experiments import EXPERIMENTS, grid_of
 
 from mixexp.build import locate
 from mixexp.class_names import NOW, stable, up_to_date
@@ -59,12 +60,18 @@ def make_golden() -> None:
     )
 
 
-@pytest.mark.parametrize("line, expected", json.loads(GOLDEN.read_text(encoding="utf-8")).items())
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        pytest.param(*pair, marks=() if number % 12 else pytest.mark.fast)
+        for number, pair in enumerate(json.loads(GOLDEN.read_text(encoding="utf-8")).items())
+    ],
+)
 def test_a_cell_keeps_the_run_id_that_it_had(line, expected):
     assert run_id(composed_cell(*line.split(" "))) == expected
 
 
-@pytest.mark.parametrize("folder", ["outputs/published", "tests/frozen_runs"])
+@pytest.mark.parametrize("folder", ["outputs/published", pytest.param("tests/frozen_runs", marks=pytest.mark.fast)])
 def test_a_folder_of_runs_is_called_as_its_configurations_say(folder):
     paths = [path for path in (ROOT / folder).rglob("config.yaml") if path.parent.name not in MADE_UP]
     configs = {path.parent.name: read_yaml(path) for path in paths}
@@ -75,6 +82,7 @@ def test_a_folder_of_runs_is_called_as_its_configurations_say(folder):
 # --- the names that runs are made from ---
 
 
+@pytest.mark.fast
 def test_every_class_of_an_option_has_one_name_for_ever():
     assert len(set(NOW.values())) == len(NOW)
     for first, now in NOW.items():
@@ -83,6 +91,7 @@ def test_every_class_of_an_option_has_one_name_for_ever():
         assert first == now or now not in NOW, f"{now} was the first name of another class"
 
 
+@pytest.mark.fast
 def test_a_new_class_is_called_by_its_group_and_one_of_the_users_own_by_its_module():
     assert stable("mixexp.mix.neighbour.Neighbour") == stable("mixexp.mix.elsewhere.Neighbour") == "mix/Neighbour"
     assert [stable(name) for name in ("my_mixes.Neighbour", "torch.optim.SGD", 5)] == [
@@ -92,6 +101,7 @@ def test_a_new_class_is_called_by_its_group_and_one_of_the_users_own_by_its_modu
     ]
 
 
+@pytest.mark.fast
 def test_older_records_are_read_with_the_names_of_today():
     runs = load_runs(ROOT / "tests" / "frozen_runs")
     raw = [
@@ -104,6 +114,7 @@ def test_older_records_are_read_with_the_names_of_today():
     )
 
 
+@pytest.mark.fast
 def test_a_class_that_moves_leaves_its_runs_what_they_were(monkeypatch):
     config = composed_cell("mix=mixup", "dataset=digits")
     before = run_id(config)

@@ -19,6 +19,8 @@ from mixexp.optimizer import adam, sgd
 from mixexp.schedule import Constant, Cosine, Schedule, Steps
 from mixexp.training.budget import steps_per_epoch
 
+pytestmark = pytest.mark.fast
+
 CONF = Path(__file__).resolve().parents[1] / "conf"
 SCHEDULES = sorted((CONF / "schedule").glob("*.yaml"))
 OPTIMIZERS = sorted((CONF / "optimizer").glob("*.yaml"))

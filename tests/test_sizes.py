@@ -66,8 +66,8 @@ MLP, TABLE, GAME = "dataset=two_moons model=mlp", "dataset=grid model=mlp", "dat
     ],
 )  # fmt: skip
 def test_what_this_machine_cannot_hold_is_named_with_both_numbers(words: str, line: str) -> None:
-    assert refusals(words) == [line]
-    assert isinstance(refusals(words)[0], TooLargeLine)
+    lines = refusals(words)
+    assert lines == [line] and isinstance(lines[0], TooLargeLine)
 
 
 @pytest.mark.parametrize(

@@ -12,20 +12,19 @@ import contextlib
 import itertools
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from running import config_of, errors_of, rows_of, trained
+from running import config_of, covering, errors_of, rows_of, trained
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mixexp import optimizer, speed
 from mixexp.errors import UserError
 from mixexp.loss.cross_entropy import CrossEntropy
-from mixexp.plan.options import options
-from mixexp.settings import CONF
 from mixexp.train import train
 from mixexp.training import stepper as stepping
 from mixexp.training.batches import Batches, Epoch
@@ -35,7 +34,6 @@ from mixexp.training.folder import RunFolder
 from mixexp.training.spec import RunConfig
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-GROUPS = options([CONF])
 HAS_CUDA = torch.cuda.is_available()
 COMPILER = speed._compiler() is not None
 
@@ -122,20 +120,15 @@ def graphs_on_the_cpu(monkeypatch) -> None:
     monkeypatch.setattr(stepping, "waits", watch)
 
 
-SMALL = ("subset=head", "subset.n=200", "batch_size=32", "epochs=6", "evaluations=3", "model.width=2")
-ONE_OF_EACH = [
-    *(f"mix={name}" for name in GROUPS["mix"]),
-    *(f"augment={name}" for name in GROUPS["augment"] if name != "noise"),  # which draws in the step: see below
-    *(f"loss={name}" for name in GROUPS["loss"]),
-    *(f"sampling={name}" for name in GROUPS["sampling"]),
-    *(f"schedule={name}" for name in GROUPS["schedule"]),
-]
+SMALL = ("subset=head", "subset.n=200", "batch_size=32", "epochs=4", "evaluations=2", "model.width=2")
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        *((word,) for word in ONE_OF_EACH),
+        *covering("loss", "augment", "schedule", without=["noise"]),  # which draws in the step: see below
+        ("sampling=undersample",),
+        ("sampling=oversample", "imbalance=minority", "imbalance.n=5"),
         ("mix=mixup", "mix_layer=random", "augment=standard"),
         ("mix=mixup", "mix_layer=final", "loss=affinity", "augment=standard", "augment.pad=after"),
         ("mix=bc", "mix.step_size=8", "loss=kl"),
@@ -164,7 +157,7 @@ def test_graphs_are_replayed_in_calls_of_several_steps_and_stop_where_something_
     monkeypatch.setattr(Recorder, "replay", lambda self: (calls.append(len(self.operations)), replay(self))[1])
     config = config_of(*SMALL, "speed=graph", "speed.compiled=false")
     seen = [progress.step for progress in train(RunConfig.of(config), RunFolder(tmp_path), {})]
-    assert seen == list(range(1, 43)) and len(calls) == 38, (
+    assert seen == list(range(1, 29)) and len(calls) == 24, (
         "no eight whole batches in a row; the first two of each size are eager"
     )
     calls.clear()
@@ -342,30 +335,34 @@ def curve(record: RunFolder) -> Tensor:
     return torch.tensor([[float(row[name]) for name in ("train_loss", "test_loss", "accuracy")] for row in rows])
 
 
-@pytest.mark.skipif(not COMPILER, reason="needs a C++ compiler")
-@pytest.mark.parametrize("words", [("mix_layer=layer2",), ("precision=bfloat16", "mix_layer=input")], ids=" ".join)
-def test_compiled_is_eager_to_rounding(words, tmp_path):
+def eager_and_compiled(folder: Path, *words: str) -> RunFolder:
+    """The folder of a compiled run, after seeing that its numbers are the eager one's to rounding."""
     mine = (*SMALL, "mix=mixup", "augment=standard", *words)
-    eager, compiled = (trained(tmp_path / name, *mine, f"speed={name}") for name in ("eager", "compiled"))
-    assert len(rows_of(compiled)) == 3
+    eager, compiled = (trained(folder / name, *mine, f"speed={name}") for name in ("eager", "compiled"))
+    assert len(rows_of(compiled)) == 2
     tolerance = 2e-2 if "precision=bfloat16" in words else 1e-4
     torch.testing.assert_close(curve(compiled)[:, :2], curve(eager)[:, :2], rtol=tolerance, atol=tolerance)
-    assert '"mode": "compiled"' in (tmp_path / "compiled" / "environment.json").read_text()
+    assert '"mode": "compiled"' in (folder / "compiled" / "environment.json").read_text()
+    return compiled
 
 
 @pytest.mark.skipif(not COMPILER, reason="needs a C++ compiler")
-def test_a_compiled_run_goes_on_where_it_stopped(tmp_path):
-    config = config_of(*SMALL, "mix=mixup", "mix_layer=final", "speed=compiled")
-    for _ in train(RunConfig.of(config), RunFolder(tmp_path / "whole"), {}):
-        pass
+def test_compiled_is_eager_to_rounding_in_half_precision_too(tmp_path):
+    eager_and_compiled(tmp_path, "precision=bfloat16", "mix_layer=input")
+
+
+@pytest.mark.skipif(not COMPILER, reason="needs a C++ compiler")
+def test_a_compiled_run_is_eager_to_rounding_and_goes_on_where_it_stopped(tmp_path):
+    compiled = eager_and_compiled(tmp_path, "mix_layer=layer2")
+    config = config_of(*SMALL, "mix=mixup", "augment=standard", "mix_layer=layer2", "speed=compiled")
     with contextlib.closing(train(RunConfig.of(config), RunFolder(tmp_path / "stopped"), {})) as run:
         for _ in range(9):
             next(run)
     notes: list[str] = []
     for _ in train(RunConfig.of(config), RunFolder(tmp_path / "stopped", notes.append), {}):
         pass
-    assert notes == ["goes on at step 9 of 42"]
-    assert rows_of(RunFolder(tmp_path / "stopped")) == rows_of(RunFolder(tmp_path / "whole"))
+    assert notes == ["goes on at step 9 of 28"]
+    assert rows_of(RunFolder(tmp_path / "stopped")) == rows_of(compiled)
 
 
 @pytest.mark.skipif(not COMPILER, reason="needs a C++ compiler")

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from mixexp.streams import generator, torch_stream
 
+pytestmark = pytest.mark.fast
+
 CPU = torch.device("cpu")
 FEW = settings(max_examples=40, deadline=None)
 NAMES = st.tuples(st.integers(0, 2**63 - 1), st.sampled_from(["order", "subset", "weights"]), st.integers(0, 2**40))

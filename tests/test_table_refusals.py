@@ -8,8 +8,7 @@ import hydra
 import pytest
 import yaml
 from commands import mixexp
-from running import config_of, rows_of, trained
-from test_experiments import composer
+from running import composer, config_of, rows_of, trained
 
 from mixexp.plan.identity import canonical
 from mixexp.plan.loops import loop_of
@@ -154,10 +153,10 @@ def test_a_narrowed_experiment_keeps_the_table_that_its_other_runs_fill():
     assert len(refusals(("++table=" + TABLE_OF_TOY_PAIRS, "dataset=two_moons", "model=mlp"))) == 2
 
 
-def test_nothing_is_trained_for_a_table_that_is_refused(tmp_path: Path):
+def test_nothing_is_trained_for_a_table_that_is_refused(mixexp_here, tmp_path: Path):
     words = ("-m", "mix=none,mixup", "model.width=4", "epochs=1", of("metric: acuracy"))
     for command in (words, ("plan", *words[1:])):
-        done = mixexp(*command, cwd=tmp_path)
+        done = mixexp_here(*command, cwd=tmp_path)
         assert done.returncode == 2 and "table.metric = acuracy: no run has it. Did you mean 'accuracy'?" in done.stderr
         assert "in 2 of 2 cells" in done.stderr
     assert not list(tmp_path.rglob("config.yaml"))
@@ -231,7 +230,7 @@ def test_the_claims_of_every_experiment_are_of_what_its_runs_measure():
             assert _claims(cell, config, [RunConfig.of(config)], References(cell).measuring) == [], name
 
 
-def test_a_key_of_a_table_that_is_not_there_is_given_to_the_report(tmp_path: Path):
+def test_a_key_of_a_table_that_is_not_there_is_given_to_the_report(mixexp_here, tmp_path: Path):
     for word, said in (
         ("table.metric=macro_f1", "mixexp report outputs/runs --metric macro_f1"),
         ("table.rows.key=mix", "mixexp report outputs/runs --rows mix"),
@@ -240,7 +239,7 @@ def test_a_key_of_a_table_that_is_not_there_is_given_to_the_report(tmp_path: Pat
             "mixexp report outputs/runs --table FILE, which has decimals as docs/tables.md describes it",
         ),
     ):
-        done = mixexp("plan", word, cwd=tmp_path)
+        done = mixexp_here("plan", word, cwd=tmp_path)
         key = word.partition("=")[0]
         assert (
             done.stderr

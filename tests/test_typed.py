@@ -231,19 +231,21 @@ def test_what_a_file_has_for_a_text_is_the_text(tmp_path: Path) -> None:
     )
 
 
-def test_an_experiment_of_such_labels_runs_in_every_command(folder: Path) -> None:
+def test_an_experiment_of_such_labels_runs_in_every_command(mixexp_here: Any, folder: Path) -> None:
     own_options(folder)
     words = ("--config-dir=conf", "dataset.file=numbers.csv", "dataset.drop=[true,1_000]")
     result = mixexp("reproduce", "digits_only", *words, cwd=folder)
     assert result.returncode == 0, result.stderr
     found = configs(folder / "outputs" / "2024")
     assert sorted(config["dataset"]["label"] for config in found) == ["007", "4"]
-    data = mixexp("data", "csv", "dataset.file=numbers.csv", "dataset.label=1e3", cwd=folder)
+    data = mixexp_here("data", "csv", "dataset.file=numbers.csv", "dataset.label=1e3", cwd=folder)
     assert data.returncode == 0 and "csv: 32 training and 8 test" in data.stdout, data.stdout + data.stderr
 
 
-def test_values_left_empty_are_refused_and_nothing_is_written(folder: Path) -> None:
-    result = mixexp("steps=", "output_dir=", "data_dir=", "optimizer.lr=", "mix=mixup", "mix.ratio.per=", cwd=folder)
+def test_values_left_empty_are_refused_and_nothing_is_written(mixexp_here: Any, folder: Path) -> None:
+    result = mixexp_here(
+        "steps=", "output_dir=", "data_dir=", "optimizer.lr=", "mix=mixup", "mix.ratio.per=", cwd=folder
+    )
     assert result.returncode == 2 and "Traceback" not in result.stderr
     named = [line.removeprefix("mixexp: ").split("=:")[0] for line in result.stderr.splitlines()]
     assert named == ["steps", "data_dir", "output_dir", "mix.ratio.per", "optimizer.lr"]

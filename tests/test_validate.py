@@ -11,7 +11,7 @@ from typing import Any
 
 import hydra
 import pytest
-from running import errors_of
+from running import errors_of, resolved
 
 from mixexp.errors import UserError
 from mixexp.plan import composer
@@ -21,6 +21,8 @@ from mixexp.plan.plan import plan
 from mixexp.settings import CONF
 from mixexp.text import in_hydra
 from mixexp.training.spec import Settings
+
+pytestmark = pytest.mark.fast
 
 FOLDER = "the name of a folder: a text of 1 to 100 letters without / and \\ that does not begin with a point"
 OWN_LOSS = '''
@@ -36,7 +38,7 @@ class Picky(CrossEntropy):
 
 @functools.cache
 def _composed(words: tuple[str, ...]) -> dict[str, Any]:
-    return compose(words)
+    return resolved(*words)
 
 
 def config(*words: str, **changed: Any) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import pytest
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from pydantic import Field
+from running import raw_option
 
 from mixexp.build import GIVEN, check, hints_of, locate, schema_errors
 from mixexp.build.wording import allowed
@@ -32,12 +32,6 @@ NOT_PLAIN = re.compile(
 )
 """What is of pydantic or Python, and nobody who types a setting need know."""
 PARSER = OverridesParser.create()
-
-
-def option(group: str, name: str) -> dict[str, Any]:
-    """An option as its file has it, references unresolved; one that is made of others has none of them."""
-    found = yaml.safe_load((CONF / group / f"{name}.yaml").read_text(encoding="utf-8"))
-    return {key: value for key, value in found.items() if key != "defaults"}
 
 
 def places(node: dict[str, Any], path: str) -> Iterator[tuple[list[str], str]]:
@@ -73,7 +67,7 @@ def assert_plain(line: str, key: str, value: Any) -> None:
 
 @pytest.mark.parametrize(("group", "name"), OPTIONS, ids=str)
 def test_a_wrong_value_of_any_setting_is_one_plain_line(group: str, name: str) -> None:
-    node = option(group, name)
+    node = raw_option(group, name)
     before, refused = set(check(node, group, ALL[group])), 0  # of references, which are texts here
     for way, key in places(node, group):
         for value in WRONG:
@@ -108,7 +102,7 @@ def test_a_wrong_number_of_test_examples_is_one_plain_line(value: Any) -> None:
 
 def test_all_settings_that_are_wrong_are_said_at_once_each_in_a_line() -> None:
     node = {
-        **option("optimizer", "adam"),
+        **raw_option("optimizer", "adam"),
         "lr": [],
         "beta1": 1,
         "beta2": None,

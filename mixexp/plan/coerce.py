@@ -34,9 +34,12 @@ def set_texts(cell: Composed, words: Sequence[str]) -> None:
     trusted = OmegaConf.select(config, "trusted_modules")
     typed_here = characters(words)
     hints: dict[str, Mapping[str, Any]] = {}
+    holders: dict[str, Any] = {"": config}  # a lookup takes as long as all else, and a group has a dozen keys
     for key, typed in {**in_files(cell.choices, [Path(folder) for folder in cell.folders]), **typed_here}.items():
         parent, _, name = key.rpartition(".")
-        holder = OmegaConf.select(config, parent) if parent else config
+        if parent not in holders:
+            holders[parent] = OmegaConf.select(config, parent)
+        holder = holders[parent]
         if not isinstance(holder, DictConfig) or name not in holder or OmegaConf.is_missing(holder, name):
             continue
         node: Any = holder._get_node(name)

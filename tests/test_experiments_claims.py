@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
 import yaml
 from claim_runs import leave
-from test_experiments import composer, configs_of
+from test_experiments import configs_of_edition
 
-from mixexp.plan.identity import canonical as one_spelling
 from mixexp.plan.identity import run_id
 from mixexp.plan.options import known
-from mixexp.plan.resolved import resolve
 from mixexp.reporting.claims import FULL, SUPPORTED, decide, evidence, problems_of
 from mixexp.settings import CONF, REPEATS, comparable, lookup
 from mixexp.spec.claims import Cell, groups_in, read_test
@@ -24,21 +20,6 @@ from mixexp.spec.experiments import Experiment, experiments
 from mixexp.training.reader import Run, everywhere, load_runs
 
 STATED = {name: one for name, one in experiments([CONF]).items() if one.claims is not None}
-
-
-@functools.cache
-def configs_of_edition(name: str, edition: str) -> list[dict[str, Any]]:
-    """The configuration of every run of an edition of an experiment; of the name of none, of the experiment itself."""
-    if edition == FULL:
-        return configs_of(name)
-    words = [f"experiment={name}", f"edition={edition}"]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        cells = composer()(words).edition
-        found = [
-            one_spelling(*resolve(composer()([*words, *(f"{key}={value}" for key, value in cell.items())])))
-            for cell in cells
-        ]
-    return list({run_id(config): config for config in found}.values())
 
 
 def stated_by(one: Experiment) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
