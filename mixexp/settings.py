@@ -66,19 +66,25 @@ def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
         if key == "choices" and isinstance(value, Mapping):
             flat.update({str(group): option for group, option in value.items()})
         elif key not in DESCRIPTIONS:
-            flat.update(leaves({key: value}))
+            _add_leaves(flat, key, value)
     return flat
 
 
-def leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Every value in nested mappings by its dotted key; an empty mapping is a value."""
+def leaves(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Every value of a mapping of mappings by its dotted key; an empty mapping is a value."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        if value and isinstance(value, Mapping):
-            flat.update(leaves(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
+        _add_leaves(flat, key, value)
     return flat
+
+
+def _add_leaves(flat: dict[str, Any], path: Any, node: Any) -> None:
+    """Add a node's leaves to ``flat``; thousands of configurations are flattened, so one mapping takes them all."""
+    if node and (type(node) is dict or isinstance(node, Mapping)):
+        for key, value in node.items():
+            _add_leaves(flat, f"{path}.{key}", value)
+    else:
+        flat[path if isinstance(path, str) else str(path)] = node
 
 
 def comparable(value: Any) -> Any:

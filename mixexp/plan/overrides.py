@@ -183,7 +183,7 @@ def of_each_cell(override: Override, groups: Groups) -> list[str]:
         return [spelled_out(override, groups)]
     prefix = override.get_key_element()
     if not rest:
-        named = leaves(value, f"{prefix}.") if isinstance(value := override.value(), dict) else {}
+        named = leaves({prefix: value}) if isinstance(value := override.value(), dict) and value else {}
         axes = [_axis_of_one(key, Override._get_value_element_as_str(value)) for key, value in named.items()]
         return axes or [spelled_out(override, groups)]
     texts = values(override, groups)

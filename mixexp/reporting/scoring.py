@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,8 +24,7 @@ def scored(run: Run, spec: Mapping[str, Any], where: Mapping[str, Any] | None = 
     series, problem = _sound(run, metric, where)
     if problem:
         return {}, problem
-    measured = [value for value in series if value is not None]
-    held_out = [value for value in run.metrics.get("val_accuracy", []) if value is not None]
+    measured, held_out = _numbers(series), _numbers(run.metrics.get("val_accuracy", []))
     rules = [rule for rule in RULES if rule != "best_validation" or len(held_out) == len(measured)]
     factor = scale(spec, metric)
     return {rule: factor * select(measured, rule, spec["better"], held_out) for rule in rules}, ""
@@ -33,19 +33,20 @@ def scored(run: Run, spec: Mapping[str, Any], where: Mapping[str, Any] | None = 
 def scored_beside(run: Run, spec: Mapping[str, Any], rule: str, table: Mapping[str, Any]) -> float | None:
     """A run's number of a metric at the evaluation that a rule chooses by the table's metric, in displayed units.
 
-    table: the description with that metric. A median is over the last evaluations of each metric. None without a
-    number.
+    table: the description with that metric, of which the run has a number by the rule. A median is of the last
+    evaluations of each.
     """
-    if rule not in scored(run, table)[0]:
+    series, problem = _sound(run, spec["metric"])
+    if problem:
         return None
+    factor = scale(spec, spec["metric"])
     if rule not in ("best", "best_validation"):
-        return scored(run, spec)[0].get(rule)
-    leading, (series, _) = run.series(table["metric"]), _sound(run, spec["metric"])
-    # a probe's metric may not be measured at every evaluation
-    if len(series) != len(leading):
+        return factor * select(_numbers(series), rule, spec["better"])
+    leading = run.series(table["metric"])
+    if len(series) != len(leading):  # a probe's metric, which is not measured at every evaluation
         return None
     value = series[_chosen(run, leading, rule, table["better"])]
-    return None if value is None else scale(spec, spec["metric"]) * value
+    return None if value is None else factor * value
 
 
 def _chosen(run: Run, series: Sequence[float | None], rule: str, better: str) -> int:
@@ -61,12 +62,17 @@ def _sound(run: Run, metric: str, where: Mapping[str, Any] | None = None) -> tup
         series = run.series(metric, where)
     except UserError as error:
         return [], str(error)
-    measured = [value for value in series if value is not None]
+    measured = _numbers(series)
     if not measured:
         return [], f"metrics.csv has no value of {metric}"
     if series[-1] is None:  # an earlier evaluation is not the last
         return [], f"{metric} has no value at the last evaluation"
-    wild = sum(not abs(value) < LARGEST for value in measured)
+    wild = [value for value in measured if not -LARGEST < value < LARGEST]
     if wild:
-        return [], f"{metric} is not a finite number in {wild} evaluations"
+        return [], f"{metric} is not a finite number in {len(wild)} evaluations"
     return series, ""
+
+
+def _numbers(series: Sequence[float | None]) -> Sequence[float]:
+    """The values without the gaps."""
+    return series if isinstance(series, array) else [value for value in series if value is not None]

@@ -132,7 +132,8 @@ def other_metrics(table: Table) -> Sheet | None:
     def cell(place: tuple[str, str], name: str) -> str:
         if place in table.unlike:
             return f"unlike runs ({len(table.cells[place])})"
-        scores = [scored_beside(run, specs[name], table.rule, table.spec) for run in table.cells.get(place, ())]
+        scored = [run for run in table.cells.get(place, ()) if table.rule in table.scores.get(run.folder, {})]
+        scores = [scored_beside(run, specs[name], table.rule, table.spec) for run in scored]
         values = [value for value in scores if value is not None]
         return centre_and_spread(values, table.statistic, specs[name]) if values else ""
 
