@@ -76,7 +76,7 @@ def shorten(text: str, columns: int) -> str:
 
 
 def width(text: str) -> int:
-    """The columns of a text in a fixed-width font: two for a Chinese, Japanese or Korean sign, none for an accent."""
+    """Columns of a text in fixed width: two per Chinese, Japanese or Korean character, none per combining one."""
     return sum(
         0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
         for letter in text
