@@ -547,23 +547,23 @@ def _own_numbers(site: Site, group: str, option: str) -> Iterator[str]:
         return
     rows = []
     for cell in chosen:
-        own = [f"{text(value)} (n = {n}, {_where(sweep)})" for sweep, value, n in cell.own]
+        what = f"{f'{cell.row}, {cell.column}'.strip(', ')}: {cell.quantity}"
         rows.append(
             [
                 f"[{text(cell.experiment)}](../../{EXPERIMENTS}/{cell.experiment}.md)",
-                text(f"{cell.row}, {cell.column}".strip(", ")),
-                text(cell.quantity),
+                broad(what),
                 text(cell.published),
-                "<br>".join(own),
+                "<br>".join(text(value) for _, value, _ in cell.own),
+                "<br>".join(f"n = {n}, {_where(sweep)}" for sweep, _, n in cell.own),
             ]
         )
-    rows.sort(key=lambda row: (not row[4], not row[3]))
-    head = ["experiment", "cell", "quantity", "published", "ours"]
-    if any(row[4] for row in rows):
+    rows.sort(key=lambda row: (not row[3], not row[2]))
+    head = ["experiment", "cell", "published", "ours", "runs"]
+    if any(row[3] for row in rows):
         yield "Ours: the kept runs, mean ± standard deviation over n of them, or median [smallest–largest]."
-    yield table(head, rows[:SHOWN], {3, 4})
+    yield table(head, rows[:SHOWN], {2, 3})
     if rows[SHOWN:]:
-        yield folded(f"{len(rows) - SHOWN} more", table(head, rows[SHOWN:], {3, 4}))
+        yield folded(f"{len(rows) - SHOWN} more", table(head, rows[SHOWN:], {2, 3}))
 
 
 def _where(sweep: Kept) -> str:
@@ -706,13 +706,12 @@ def _claims(site: Site, name: str) -> Iterator[str]:
     for _, premises, _ in claim_sheets.sections(own):
         yield bullets(map(text, premises))
     sheet = claim_sheets.sheet(own.answers)
-    shown = [place for place, column in enumerate(sheet.head) if column != "compared"]
+    shown = [place for place, column in enumerate(sheet.head) if place > 1 and column != "compared"]
     rows = [
-        [text(row[0].partition(".")[2]), broad(row[1]), *(text(row[place]) for place in shown[2:])]
-        for row in sheet.rows
+        [broad(f"{row[0].partition('.')[2]}: {row[1]}"), *(text(row[place]) for place in shown)] for row in sheet.rows
     ]
-    right = {place for place, column in enumerate(shown) if column >= sheet.left}
-    yield table([text(sheet.head[place]) for place in shown], rows, right)
+    right = {place for place, column in enumerate(shown, start=1) if column >= sheet.left}
+    yield table(["claim", *(text(sheet.head[place]) for place in shown)], rows, right)
     yield "[All claims](../claims.md) has what is compared, and how it is tested."
 
 

@@ -100,7 +100,7 @@ def test_an_experiments_page_has_its_claims_editions_numbers_and_commands(path, 
     stated, page = yaml.safe_load(path.read_text()), pages[f"experiment/{path.stem}.md"]
     assert (f"mixexp reproduce {path.stem}\n" in page and "../references.md#" in page) or path.stem == "quickstart"
     for name in stated.get("claims") or {}:
-        assert f"| {name} |".replace("_", "\\_") in page, name
+        assert f">{name}: ".replace("_", "\\_") in page, name
     for edition in stated.get("editions") or {}:
         assert f"mixexp reproduce {path.stem} edition={edition}\n" in page
     for by_row in ((stated.get("table") or {}).get("published") or {}).values():
