@@ -91,7 +91,7 @@ def test_the_command_lists_trains_and_sweeps(
         (folder / "result.json").unlink()
         (folder / "error.txt").write_text("RuntimeError: it broke\n")
     code, said = command(capsys, *words)
-    assert code and "failed before, RuntimeError: it broke; retry=failed tries it again" in said
+    assert code and "2 of them had failed before and were left so; retry=failed tries them again" in said
     assert not any((folder / "result.json").exists() for folder in folders)
 
 
