@@ -29,7 +29,9 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests run two at a time on two cores
 
-import torch
+gc.disable()  # until all is collected: imports and tests make many objects, none of which is garbage
+
+import torch  # noqa: E402  the lines above are for its import
 
 torch.set_num_threads(1)
 
@@ -47,8 +49,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collection_finish() -> None:
     """Take all that is there now out of the garbage collector's rounds, which would visit it after every few tests."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture

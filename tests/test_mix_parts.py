@@ -27,8 +27,6 @@ from mixexp.mix.pairing import Nearest, SameClass, SecondPass, nearest
 from mixexp.training.setup import setup
 from mixexp.training.spec import RunConfig
 
-pytestmark = pytest.mark.fast
-
 
 def points(count: int, columns: int = 4, seed: int = 0) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).normal(size=(count, columns)).astype(np.float32))
@@ -46,6 +44,7 @@ def brute_force(x: np.ndarray, k: int, labels: np.ndarray | None = None) -> list
 # --- neighbours ---
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("chunk", [1, 7, 1024])
 def test_neighbours_are_those_of_brute_force(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairings, "_CHUNK", chunk)
@@ -53,6 +52,7 @@ def test_neighbours_are_those_of_brute_force(chunk: int, monkeypatch: pytest.Mon
     assert nearest(x, 6).tolist() == brute_force(x.double().numpy(), 6)
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("same_class", [False, True])
 def test_neighbours_in_the_training_set(same_class: bool) -> None:
     images = points(60, 12).view(60, 3, 2, 2)
@@ -75,6 +75,7 @@ def test_neighbours_of_real_images_are_sklearns() -> None:
     torch.testing.assert_close(distances.gather(1, found), distances.topk(5, largest=False).values, rtol=0, atol=1e-6)
 
 
+@pytest.mark.fast
 def test_partners_among_the_neighbours_are_uniform_and_drawn_anew() -> None:
     pairing = Nearest(5)
     pairing.prepare(points(20).view(20, 4, 1, 1), torch.zeros(20, dtype=torch.int64))
@@ -88,6 +89,7 @@ def test_partners_among_the_neighbours_are_uniform_and_drawn_anew() -> None:
     assert 0.15 < (external == again).mean() < 0.25
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize(
     ("same_class", "counts", "message"),
     [
@@ -104,6 +106,7 @@ def test_more_neighbours_than_there_are_images_are_refused(same_class: bool, cou
 # --- a second pass ---
 
 
+@pytest.mark.fast
 def test_a_second_pass_visits_the_same_images_in_another_order() -> None:
     order = np.random.default_rng(0).permutation(200)[:150]
     external = SecondPass().draw(np.random.default_rng(1), order)["external"]
@@ -114,6 +117,7 @@ def test_a_second_pass_visits_the_same_images_in_another_order() -> None:
     )
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("mix", ["mixup_two_loaders", "mixup_knn"])
 def test_external_partners_join_the_batch(mix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
@@ -146,6 +150,7 @@ def test_external_partners_join_the_batch(mix: str, tmp_path: Path, monkeypatch:
 # --- same class ---
 
 
+@pytest.mark.fast
 @settings(max_examples=60, deadline=None)
 @given(labels=st.lists(st.integers(0, 4), min_size=1, max_size=30), count=st.integers(1, 3), seed=st.integers(0, 1000))
 def test_same_class_partners_are_a_permutation_of_each_class(labels: list[int], count: int, seed: int) -> None:
@@ -163,6 +168,7 @@ def test_same_class_partners_are_a_permutation_of_each_class(labels: list[int], 
 # --- labels ---
 
 
+@pytest.mark.fast
 @settings(max_examples=50, deadline=None)
 @given(
     rows=st.lists(
@@ -177,6 +183,7 @@ def test_the_nearest_label_is_that_of_the_largest_weight_the_first_of_equal_ones
     assert record.labels[0].tolist() == expected and not record.weights
 
 
+@pytest.mark.fast
 def test_the_nearest_label_is_that_of_the_nearest_image() -> None:
     """Of a linear blend, larger weight and smaller distance are the same thing."""
     first, second, lam = points(100), points(100, seed=1), torch.rand(100, generator=torch.Generator().manual_seed(0))
@@ -196,6 +203,7 @@ def several(classes: list[int], labels: Tensor, alpha: float = 1.0, epoch: int =
     return mix.plan(labels, draws), draws
 
 
+@pytest.mark.fast
 @settings(max_examples=60, deadline=None)
 @given(
     labels=st.lists(st.integers(0, 5), min_size=1, max_size=24),
@@ -221,6 +229,7 @@ def test_several_against_a_naive_loop(labels: list[int], classes: list[int], epo
         assert len(set(chosen)) == len(chosen) == min(max(classes) - 1, len(set(labels)) - 1) and own not in chosen
 
 
+@pytest.mark.fast
 def test_weights_of_several_classes_are_a_dirichlet_distribution() -> None:
     def weights_of(classes: list[int]) -> np.ndarray:
         return DirichletMix(classes, 1.0, BCPlus(), MixedLabel()).draw(0, 0, np.arange(18_000), 0, 0)["weights"]
@@ -233,6 +242,7 @@ def test_weights_of_several_classes_are_a_dirichlet_distribution() -> None:
     assert scipy.stats.kstest(first[third == 0], "uniform").pvalue > 1e-3, "two classes have U(0, 1)"
 
 
+@pytest.mark.fast
 def test_partners_of_several_classes_are_uniform() -> None:
     y, epochs = [0, 0, 1, 1, 2, 2, 3, 3], 1500
     counts = np.zeros((2, 8, 8))
@@ -246,6 +256,7 @@ def test_partners_of_several_classes_are_uniform() -> None:
         assert scipy.stats.chisquare(counts[k, i, allowed]).pvalue > 1e-4
 
 
+@pytest.mark.fast
 def test_more_classes_than_there_are_are_refused() -> None:
     with pytest.raises(ValueError, match=r"mix.classes = \[2, 3\]: the training set has 2 classes"):
         DirichletMix([2, 3], 1.0, BCPlus(), MixedLabel()).check(np.array([5, 0, 5]))
@@ -254,6 +265,7 @@ def test_more_classes_than_there_are_are_refused() -> None:
 # --- BC+'s switches ---
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize(("normalise", "by_energy"), list(itertools.product([False, True], repeat=2)))
 def test_each_part_of_bc_plus_can_be_left_out(normalise: bool, by_energy: bool, count: int) -> None:
@@ -269,6 +281,7 @@ def test_each_part_of_bc_plus_can_be_left_out(normalise: bool, by_energy: bool, 
         np.testing.assert_allclose(found[i].numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.fast
 def test_bc_plus_without_any_of_its_parts_is_bc() -> None:
     x, lam = [points(6).view(6, 4, 1, 1), points(6, seed=1).view(6, 4, 1, 1)], torch.linspace(0, 1, 6)
     plain = BCPlus(zero_mean=False, normalise=False, by_energy=False)
@@ -346,6 +359,7 @@ def test_smote_adds_points_on_segments_between_neighbours_of_a_class(
     assert scipy.stats.kstest(steps, "uniform").pvalue > 1e-3
 
 
+@pytest.mark.fast
 def test_smote_has_imbalanced_learns_neighbours_and_steps() -> None:
     over_sampling = pytest.importorskip("imblearn.over_sampling")
     rng = np.random.default_rng(0)

@@ -10,18 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from mixexp.reporting.csv_files import as_csv, contrast_records, run_records, tidy
-from mixexp.reporting.latex import latex, latex_differences
-from mixexp.reporting.markdown import markdown
-from mixexp.reporting.tables import build_tables
-from mixexp.training.reader import load_runs
-
 HERE = Path(__file__).resolve().parent
 RUNS, GOLDEN = HERE / "frozen_runs", HERE / "golden"
 
 
 def texts() -> dict[str, str]:
     """Every golden file's text, made from the runs. Two rules: by the second one, a difference is more than noise."""
+    # scipy and pandas take a second, which collecting need not
+    from mixexp.reporting.csv_files import as_csv, contrast_records, run_records, tidy
+    from mixexp.reporting.latex import latex, latex_differences
+    from mixexp.reporting.markdown import markdown
+    from mixexp.reporting.tables import build_tables
+    from mixexp.training.reader import load_runs
+
     made = {}
     for rule in (None, "median_last_10"):
         (table,) = build_tables(load_runs(RUNS), rule)

@@ -72,7 +72,7 @@ MUTANTS = [
     # --- data, sampling, augmentation ---
     Mutant("subset.py", "return np.sort(np.concatenate(chosen))", "return np.concatenate(chosen)", "selection", "every_subset"),
     Mutant("imbalance.py", "round(self.n * train_per_test)", "round(self.n)", "selection", "minority"),
-    Mutant("imbalance.py", "self.ratio**-exponent + 1e-9", "self.ratio**-exponent", "selection", "published"),
+    Mutant("imbalance.py", "self.ratio**-exponent + 1e-9", "self.ratio**-exponent", "selection", "exact_quotients"),
     Mutant("imbalance.py", "ranks / max(1, num_classes - 1)", "ranks / num_classes", "selection", "published"),
     Mutant("sampling.py", "rng.choice(members, rest, replace=False)", "members[:rest]", "selection", "sampling"),
     Mutant("label_noise.py", "rng.integers(1, num_classes", "rng.integers(0, num_classes", "selection", "noise or wrong_labels"),
