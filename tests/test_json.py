@@ -101,7 +101,7 @@ def outputs(tmp_path: Path) -> Path:
     for folder, shift in (("a", 0.0), ("b", 0.1)):
         for mix, level in (("none", 0.4), ("mixup", 0.5)):
             for seed in range(3):
-                rows = (0.1, level + shift + seed / 50)
+                rows = (0.1, level + shift * (1 + seed / 10) + seed / 50)
                 leave(tmp_path / "outputs" / folder / f"{mix}{seed}", rows, mix=mix, seed=seed, epochs=30 + 10 * shift)
     broken = leave(tmp_path / "outputs" / "a" / "broken", mix="none", seed=9, outcome=None)
     (broken / "error.txt").write_text("RuntimeError: it broke\n")
