@@ -162,6 +162,10 @@ def composed(words: Sequence[str]) -> None:
         for override in parsed
         if not override.is_interval_sweep()  # a search draws from it: tests/test_search.py
     ]
+    known = options([*folders, Path("my_conf")])  # the README's own mix lies in the checkout of who follows it
+    for override in parsed:
+        if override.key_or_group in groups and override.is_sweep_override():
+            assert set(values(override, groups)) <= set(known[override.key_or_group]), override.input_line
     config = compose(first, folders[1:])
     assert not _schema_errors(config), first
 
