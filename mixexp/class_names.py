@@ -7,7 +7,6 @@ from typing import Any
 
 PROJECT = "mixexp."
 NOW = {
-    # fmt: off
     "augment.continuous.Continuous": "augment.Continuous",
     "augment.noise.Noise": "augment.Noise",
     "augment.none.NoAugment": "augment.NoAugment",
@@ -104,7 +103,6 @@ NOW = {
     "subset.balanced.Balanced": "subset.Balanced",
     "subset.full.Full": "subset.Full",
     "subset.head.Head": "subset.Head",
-    # fmt: on
 }
 """First name → name today, both below mixexp.
 

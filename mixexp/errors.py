@@ -47,10 +47,9 @@ def closest(value: object, choices: Iterable[object], key: str = "") -> str:
     match = next(iter(resembling(value, choices)), None)
     if match is None:
         return ""
+    word = in_shell(match)
     if key:
         word = override(key.removesuffix("[]"), [match] if key.endswith("[]") else match)
-    else:
-        word = in_shell(match)
     return f" Did you mean {unbroken(word if word.endswith(chr(39)) else f'{chr(39)}{word}{chr(39)}')}?"
 
 

@@ -44,6 +44,8 @@ PUBLISHED = ROOT / "outputs" / "published"
 METHODS, EXPERIMENTS, REFERENCE_PAGE = "methods", "experiment", "references.md"
 """Folders of the pages, and the page with the one list of references, below docs/."""
 NAV = "SUMMARY.md"
+REDUCED = "reduced"
+"""The kind of kept sweeps that somebody changed by hand."""
 SHOWN = 12
 """Numbers of a card that are shown at once; more are folded."""
 LABELLED = re.compile(r"^([A-Z][\w ]{2,24}?): (.*)")
@@ -79,7 +81,7 @@ class Kept:
     @property
     def size(self) -> str:
         """What it is in words."""
-        return {FULL: "full size", "reduced": "reduced"}.get(self.kind, f"{self.kind} edition")
+        return {FULL: "full size", REDUCED: REDUCED}.get(self.kind, f"{self.kind} edition")
 
     @property
     def reduced(self) -> str:
@@ -567,13 +569,8 @@ def _own_numbers(site: Site, group: str, option: str) -> Iterator[str]:
 
 
 def _where(sweep: Kept) -> str:
-    return text(
-        f"Reduced: {sweep.size}"
-        if sweep.kind not in (FULL, "reduced")
-        else sweep.size.capitalize()
-        if sweep.kind == "reduced"
-        else sweep.size
-    )
+    """The size of a kept sweep, marked where it is not the experiment's own."""
+    return sweep.size if sweep.kind == FULL else "Reduced" if sweep.kind == REDUCED else f"Reduced: {text(sweep.size)}"
 
 
 def _sources(group: str, option: str, made_of: Sequence[Part]) -> Iterator[str]:

@@ -252,7 +252,7 @@ def test_runs_are_selected_by_their_settings(swept: Any) -> None:
         and len(swept.where(seed=0, mix=["none"])) == 1
     )
     assert len(swept.where(lambda run: run.last["accuracy"] > 2)) == 0
-    with pytest.raises(mixexp.UserError, match="no run has such a setting. Did you mean 'seed'"):
+    with pytest.raises(mixexp.UserError, match=r"no run has such a setting\. Did you mean 'seed'"):
         swept.where(sede=0)
     for settings, said in (
         (

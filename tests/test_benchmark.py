@@ -102,7 +102,7 @@ def test_json(
             assert 0 < figures["min"] <= figures["median"] <= figures["max"]
     (row,) = found["training"]
     assert row["of_matmul_rate"].keys() == row["images_per_second"].keys() and all(
-        0 < part for part in row["of_matmul_rate"].values()
+        part > 0 for part in row["of_matmul_rate"].values()
     )
     assert row["ceilings"].keys() == {"float32", "bfloat16", "copy"}
     shown = capsys.readouterr().out

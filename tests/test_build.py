@@ -331,7 +331,7 @@ def test_code_that_nobody_named_is_refused(target: str) -> None:
 )
 def test_a_target_that_is_not_there_is_refused(target: str, says: str) -> None:
     assert check({"_target_": target}, "mix") == [f"mix: _target_ {target}: {says}"]
-    with pytest.raises(UserError, match="no such|No module|no module"):
+    with pytest.raises(UserError, match=r"no such|No module|no module"):
         build({"_target_": target})
 
 

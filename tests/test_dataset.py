@@ -114,7 +114,7 @@ def test_splits_refuse_what_training_could_not_use(changed, words):
 def test_statistics_have_one_number_per_channel():
     check_statistics(None, None, 3)
     check_statistics([0.5], [0.2], 1)
-    with pytest.raises(UserError, match="dataset.std has 3 numbers, but the images have 1 channels"):
+    with pytest.raises(UserError, match=r"dataset\.std has 3 numbers, but the images have 1 channels"):
         check_statistics([0.5], [0.2] * 3, 1)
 
 
@@ -190,7 +190,7 @@ def test_digits():
     assert torch.equal(found.test_images, Digits().load().test_images)
     assert not torch.equal(found.test_labels, Digits(split_seed=1).load().test_labels)
     assert len(Digits(test_fraction=0.5).load().test_images) == pytest.approx(1797 / 2, abs=5)
-    with pytest.raises(UserError, match="dataset.mean has 3 numbers"):
+    with pytest.raises(UserError, match=r"dataset\.mean has 3 numbers"):
         Digits(mean=[0.5, 0.5, 0.5]).load()
 
 
@@ -459,7 +459,7 @@ def test_every_failure_of_the_network_reads_alike(tmp_path, monkeypatch, name, e
 
 
 def test_a_refused_connection_is_told(tmp_path, cifar10):
-    with pytest.raises(UserError, match="The download failed .*refused"):
+    with pytest.raises(UserError, match=r"The download failed .*refused"):
         FromTorchvision("CIFAR10", str(tmp_path)).load()
 
 
@@ -502,7 +502,7 @@ def test_files_that_may_not_be_read_are_told(tmp_path, cifar10, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(UserError, match="cannot be read: .*Permission denied.*data_batch_1"):
+    with pytest.raises(UserError, match=r"cannot be read: .*Permission denied.*data_batch_1"):
         FromTorchvision("CIFAR10", str(tmp_path)).load()
 
 
@@ -627,7 +627,7 @@ def test_idx_archives_are_unpacked_and_read(tmp_path, monkeypatch, name):
     assert found.test_images.shape == (2, 1, 28, 28) and found.test_labels.tolist() == [9, 0]
     found.train_images[0] = 0  # its memory is its own
     assert len(found.classes) == 10 and found.classes[0] == {"MNIST": "0", "FashionMNIST": "T-shirt/top"}[name]
-    with pytest.raises(UserError, match="dataset.mean has 3 numbers, but the images have 1 channels"):
+    with pytest.raises(UserError, match=r"dataset\.mean has 3 numbers, but the images have 1 channels"):
         FromTorchvision(name, str(tmp_path), mean=[0.1, 0.2, 0.3]).load()
 
 

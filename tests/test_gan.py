@@ -161,7 +161,7 @@ def test_the_options_are_the_papers_and_the_codes_formulations():
     # Beta(a, a): mean 1/2, variance 1 / (4 (2 a + 1)); Uniform(0, a): mean a/2, variance a²/12
     assert (many["paper"].mean(), many["paper"].var()) == pytest.approx((0.5, 1 / (4 * 1.4)), abs=0.005)
     assert (many["code"].mean(), many["code"].var()) == pytest.approx((0.1, 0.2**2 / 12), abs=0.001)
-    assert 0 <= many["code"].min() and many["code"].max() <= 0.2
+    assert many["code"].min() >= 0 and many["code"].max() <= 0.2
     assert built["paper"].generator.ratio.alpha == 0.2, "the generator plays for the same"
     for game in (build(compose(["dataset=ring", f"gan={name}", "steps=1"])["gan"]) for name in GAMES):
         assert (game.discriminator_steps, game.width, game.hidden_layers, game.z_dim) == (5, 512, 3, 2)

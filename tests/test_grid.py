@@ -159,7 +159,7 @@ def test_settings_come_before_the_cell_so_that_the_experiment_is_chosen_first() 
 
 
 def test_several_experiments_are_refused_with_the_command_that_does_it() -> None:
-    with pytest.raises(UserError, match="one experiment at a time.* mixexp reproduce small_data quickstart"):
+    with pytest.raises(UserError, match=r"one experiment at a time.* mixexp reproduce small_data quickstart"):
         sweep([], experiment="small_data,quickstart")
 
 

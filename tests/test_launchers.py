@@ -206,8 +206,10 @@ def test_a_device_that_only_the_cluster_has_is_no_reason_to_refuse(tmp_path, mon
 
 @pytest.mark.parametrize("launcher", PLUGINS)
 def test_a_launcher_that_is_not_installed_is_told_how_to_get(launcher):
-    with pytest.raises(UserError, match=rf"hydra/launcher = {launcher}: not installed; pip install hydra-\w+-launcher"):
-        with explained([f"hydra/launcher={launcher}"], ()):
-            raise MissingConfigException(
-                f"In 'config': Could not find 'hydra/launcher/{launcher}'\n\nAvailable options:\n\tbasic", "x"
-            )
+    with (
+        pytest.raises(UserError, match=rf"hydra/launcher = {launcher}: not installed; pip install hydra-\w+-launcher"),
+        explained([f"hydra/launcher={launcher}"], ()),
+    ):
+        raise MissingConfigException(
+            f"In 'config': Could not find 'hydra/launcher/{launcher}'\n\nAvailable options:\n\tbasic", "x"
+        )

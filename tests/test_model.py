@@ -196,7 +196,7 @@ def test_gradients_reach_every_parameter(variant: str) -> None:
     set_mode(body, training=True)
     body.zero_grad()
     features = body(x)
-    (features * images(1, features.shape[1:] + (1,))[:, 0, :, 0]).sum().backward()
+    (features * images(1, (*features.shape[1:], 1))[:, 0, :, 0]).sum().backward()
     without = [
         name for name, p in body.named_parameters() if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()
     ]
@@ -232,10 +232,8 @@ def naive_preact(
         for stride in [first_stride] + [1] * (count - 1):
             activated = bn_relu(x)
             residual = conv(bn_relu(conv(activated, stride)))
-            if stride == 2:
-                x = residual + conv(activated, stride, padding=0)
-            else:
-                x = residual + (x if raw else activated)
+            shortcut = x if raw else activated
+            x = residual + (conv(activated, stride, padding=0) if stride == 2 else shortcut)
             assert x.shape[1] == channels
     assert next(parameters, None) is None
     return x.flatten(2).mean(2)

@@ -724,13 +724,13 @@ def test_every_link_leads_to_a_file_that_is_there(opened, report, hostile_report
         links = page.eval_on_selector_all("a[href]", "all => all.map(a => [a.getAttribute('href'), a.href])")
     files = [(given, full) for given, full in links if not given.startswith("#")]
     assert len(files) > (19 if which == "sweep" else 12)
-    for given, full in files:
+    for written, full in files:
         address = urlsplit(full)
-        assert address.scheme == "file" and not address.query and not address.fragment and not urlsplit(given).scheme, (
-            given
-        )
+        assert (
+            address.scheme == "file" and not address.query and not address.fragment and not urlsplit(written).scheme
+        ), written
         assert full == urljoin(path.resolve().as_uri(), given)
-        assert os.path.exists(unquote(address.path, errors="surrogateescape")), given
+        assert os.path.exists(unquote(address.path, errors="surrogateescape")), written
     anchors = [given[1:] for given, _ in links if given.startswith("#") and "=" not in given]
     text = path.read_text(encoding="utf-8")
     assert all(f'id="{anchor}"' in text for anchor in anchors)

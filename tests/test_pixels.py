@@ -99,7 +99,7 @@ WHOLE = {
     "clear grey.png": (png(TWO, 4), on_white(eight(TWO[..., 0], 65535), TWO[..., 1])),
     "clear corner.png": (
         png(COLOUR, 2, {b"tRNS": COLOUR[0, 0].astype(">u2").tobytes()}),
-        np.where((COLOUR == COLOUR[0, 0]).all(2, keepdims=True), 255, eight(COLOUR, 65535)),
+        np.where((COLOUR[0, 0] == COLOUR).all(2, keepdims=True), 255, eight(COLOUR, 65535)),
     ),
     "little.tif": (tiff(GREY.astype("<u2")), eight(GREY, 65535)),
     "big.tif": (tiff(GREY.astype(">u2")), eight(GREY, 65535)),

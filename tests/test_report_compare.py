@@ -187,7 +187,7 @@ def test_commits_are_told_by_their_beginning_and_circumstances_are_shown(tmp_pat
     with pytest.raises(
         UserError,
         match=(
-            "cccc is no folder, and no run in .* was made by that git commit. Commits of the runs there: aaaaaaaaaa,"
+            r"cccc is no folder, and no run in .* was made by that git commit\. Commits of the runs there: aaaaaaaaaa,"
             " bbbbbbbbbb"
         ),
     ):
@@ -263,7 +263,7 @@ def test_a_loss_is_ranked_from_the_smallest_on(tmp_path):
     leave(tmp_path / "a", (0.5, 0.5))
     leave(tmp_path / "b", (0.5, 0.5, 0.5), mix="mixup")
     assert [row.method.split(",")[0] for row in rows_of(tmp_path, "test_loss")] == ["mixup", "none"]
-    with pytest.raises(UserError, match="no finished run has a number for 'acuracy'.*Did you mean 'accuracy'"):
+    with pytest.raises(UserError, match=r"no finished run has a number for 'acuracy'.*Did you mean 'accuracy'"):
         rows_of(tmp_path, "acuracy")
 
 

@@ -340,7 +340,7 @@ def test_which_cells_have_a_matrix(tmp_path):
     assert drawn(only=["none"]) == [f"images {n}, none" for n in range(1, 9)]
     assert drawn(only=[3, "none"]) == ["images 3, none"]
     assert len(drawn(most=12)) == 12
-    with pytest.raises(UserError, match="no row or column 'nne'. Did you mean 'none'"):
+    with pytest.raises(UserError, match=r"no row or column 'nne'\. Did you mean 'none'"):
         drawn(only=["nne"])
     with pytest.raises(UserError, match="it would have 16 matrices; 12 are the most"):
         drawn(only=[*range(1, 9)])

@@ -230,7 +230,7 @@ def test_cells_whose_runs_have_no_number_are_crossed_and_unlike_runs_left_out(tm
     (panel,) = figure.axes
     assert [sorted(each[:, 1]) for each in drawn(panel, "score")] == [[50], [70]]
     (cross,) = drawn(panel, "lost")
-    none, mixup = drawn(panel, "score")
+    _, mixup = drawn(panel, "score")
     assert 0 < cross[0, 0] < 0.5 < mixup[0, 0] and "×: no run has a result" in words
 
 

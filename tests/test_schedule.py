@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -127,7 +128,7 @@ def test_binary_fractions_do_not_move_a_milestone(percent: int) -> None:
 def test_steps_never_rise_and_stay_in_range(milestones: list[float], drop: float, total: int) -> None:
     schedule = Steps(milestones, "budget", drop)
     factors = [schedule.factor(step, 7, total) for step in range(total)]
-    assert factors[0] <= 1 and all(later <= earlier for earlier, later in zip(factors, factors[1:], strict=False))
+    assert factors[0] <= 1 and all(later <= earlier for earlier, later in itertools.pairwise(factors))
     assert factors[-1] >= drop ** len(milestones)
 
 
@@ -255,6 +256,6 @@ def test_nesterov_needs_momentum() -> None:
     ],
 )
 def test_what_lies_beyond_the_budget_is_refused(schedule) -> None:
-    with pytest.raises(ValueError, match="schedule.(milestones|warmup_epochs) = .*budget"):
+    with pytest.raises(ValueError, match=r"schedule\.(milestones|warmup_epochs) = .*budget"):
         schedule.check_budget(10, 300)
     schedule.check_budget(10, 6000)

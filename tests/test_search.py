@@ -159,7 +159,7 @@ def test_a_lost_study_is_made_again_from_the_runs_that_are_there(tmp_path, capsy
     before = {row["folder"]: stamps(sweep / row["folder"]) for row in rows}
     (sweep / "study.log").write_text("no study\n")
     with pytest.raises(
-        UserError, match="study.log: cannot be read .* without it, the same command makes the same trials"
+        UserError, match=r"study\.log: cannot be read .* without it, the same command makes the same trials"
     ):
         searched(tmp_path, trials=4)
     (sweep / "study.log").unlink()
@@ -181,7 +181,7 @@ def test_what_a_command_line_fixes_is_not_searched(tmp_path):
     rows = rows_of(tmp_path / "runs")
     assert "batch_size" not in rows[0] and "optimizer.lr" in rows[0]
     assert {run.config["batch_size"] for run in load_runs(tmp_path / "runs")} == {48}
-    with pytest.raises(UserError, match="optimizer.lr, batch_size: given, so there is nothing to search for"):
+    with pytest.raises(UserError, match=r"optimizer\.lr, batch_size: given, so there is nothing to search for"):
         searched(tmp_path, "batch_size=48", "optimizer.lr=0.1")
 
 
@@ -633,13 +633,13 @@ def test_what_cannot_be_is_refused_before_anything_starts(words, changes, reason
 
 def test_a_setting_that_is_not_there_is_refused_with_the_closest(tmp_path):
     with (
-        pytest.raises(UserError, match="optimizer.lrr: no such setting; .* Did you mean 'optimizer.lr'"),
+        pytest.raises(UserError, match=r"optimizer\.lrr: no such setting; .* Did you mean 'optimizer\.lr'"),
         explained([], ()),
     ):
         searched(tmp_path, space={"optimizer.lrr": SPACE["optimizer.lr"]})
-    with pytest.raises(UserError, match="mixx: no such setting.* Did you mean 'mix'"), explained([], ()):
+    with pytest.raises(UserError, match=r"mixx: no such setting.* Did you mean 'mix'"), explained([], ()):
         searched(tmp_path, space={"mixx": {"choices": ["none", "bc"]}})
-    with pytest.raises(UserError, match="mix = mixpu: no such option.* Did you mean 'mixup'"), explained([], ()):
+    with pytest.raises(UserError, match=r"mix = mixpu: no such option.* Did you mean 'mixup'"), explained([], ()):
         searched(tmp_path, space={"mix": {"choices": ["none", "bc", "mixpu"]}})
 
 

@@ -95,7 +95,7 @@ def test_every_subset_gives_distinct_ascending_rows_and_repeats_itself(path: Pat
     rows = [from_yaml(path).select(labels, 10, rng(5)) for _ in range(2)]
     assert rows[0].dtype == np.int64
     assert (np.diff(rows[0]) > 0).all()
-    assert 0 <= rows[0][0] and rows[0][-1] < len(labels)
+    assert rows[0][0] >= 0 and rows[0][-1] < len(labels)
     assert (rows[0] == rows[1]).all()
 
 
@@ -114,7 +114,7 @@ def test_every_label_noise_gives_valid_labels_and_leaves_the_true_ones_alone(pat
     labels = even_labels(200)
     noisy = from_yaml(path).corrupt(labels, 10, rng())
     assert noisy.dtype == np.int64 and noisy.shape == labels.shape
-    assert 0 <= noisy.min() and noisy.max() < 10
+    assert noisy.min() >= 0 and noisy.max() < 10
     assert (labels == even_labels(200)).all()
 
 
@@ -125,7 +125,7 @@ def test_every_sampling_keeps_its_promises(path: Path, labels: np.ndarray, seed:
     sampling = from_yaml(path)
     order = sampling.order(labels, rng(seed))
     assert len(order) == sampling.epoch_size(np.bincount(labels, minlength=4))
-    assert 0 <= order.min() and order.max() < len(labels)
+    assert order.min() >= 0 and order.max() < len(labels)
     visited = np.bincount(labels[order], minlength=4)
     if sampling.equalises_classes:
         assert len(set(visited[visited > 0])) == 1

@@ -272,7 +272,7 @@ def test_the_spoken_digits_are_told_by_their_checksum_and_not_by_their_place(rea
     for spoil in (path.unlink, lambda: path.write_bytes(changed), lambda: path.rename(copies / "4_jackson_70.wav")):
         spoil()
         with pytest.raises(
-            UserError, match="are not the 3,000 recordings.*dataset._target_=mixexp.dataset.sounds.SoundFolder"
+            UserError, match=r"are not the 3,000 recordings.*dataset\._target_=mixexp\.dataset\.sounds\.SoundFolder"
         ):
             dataset.load()
         (copies / "4_jackson_70.wav").unlink(missing_ok=True)

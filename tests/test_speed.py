@@ -9,6 +9,7 @@ an error.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -177,7 +178,7 @@ def test_graphs_are_replayed_in_calls_of_several_steps_and_stop_where_something_
         "speed.compiled=false",
     )
     seen = [progress.step for progress in train(RunConfig.of(config), RunFolder(tmp_path / "long"), {})]
-    assert {b - a for a, b in zip(seen, seen[1:], strict=False)} == {1, 8} and {40, 80} <= set(seen)
+    assert {b - a for a, b in itertools.pairwise(seen)} == {1, 8} and {40, 80} <= set(seen)
     assert len(set(calls)) == 2 and max(calls) > 7 * min(calls)
 
 
@@ -204,7 +205,7 @@ def test_a_step_that_waits_for_the_device_is_named_or_left_eager(optional, graph
         assert weight.item() == 3 and stepper.max_steps == 1 and stepper.mode_used == "eager"
         assert notes == ["no CUDA graphs: a step waits for the device, called a synchronizing CUDA operation"]
     else:
-        with pytest.raises(UserError, match="speed = graph: a step waits for the device.*speed=compiled runs it"):
+        with pytest.raises(UserError, match=r"speed = graph: a step waits for the device.*speed=compiled runs it"):
             stepper(1, batches, 6)
     assert not captured
 
@@ -385,7 +386,7 @@ def test_what_cannot_be_compiled_is_named_or_left_eager(optional):
         assert stepper(0, some_batches(), 1) == 1 and weight.grad.item() == 1.5 and stepper.mode_used == "eager"
         assert len(notes) == 1 and notes[0].startswith("not compiled: ")
     else:
-        with pytest.raises(UserError, match="speed = compiled: cannot be compiled, .*; speed=eager runs it"):
+        with pytest.raises(UserError, match=r"speed = compiled: cannot be compiled, .*; speed=eager runs it"):
             stepper(0, some_batches(), 1)
 
 

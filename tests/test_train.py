@@ -137,8 +137,10 @@ def test_evaluations_are_spread_over_the_budget_and_end_with_it(tmp_path):
         (101, 10, False, 10),
         (1, 10, False, 1),
         (5, 1, False, 5),
-    ]
-    + [(9, 10, True, 0), (9, 10, False, 1), (2, 10, False, 1)],
+        (9, 10, True, 0),
+        (9, 10, False, 1),
+        (2, 10, False, 1),
+    ],
 )
 def test_the_last_partial_batch_follows_one_rule(rows, batch, drop_last, expected):
     assert steps_per_epoch(rows, batch, drop_last) == expected

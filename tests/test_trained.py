@@ -4,6 +4,7 @@ that no record says."""
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ PLAIN = (
 )
 
 
-def made(folder: Path, choices: dict[str, Any] = {}, environment: dict[str, Any] = {}, **config: Any) -> Path:
+def made(folder: Path, choices: Mapping[str, Any] = {}, environment: Mapping[str, Any] = {}, **config: Any) -> Path:
     """A run folder with a whole configuration, but for these differences."""
     run = leave(folder)
     whole = {"seed": 0, "data_seed": 0, **CONFIG, **config, "choices": {**CHOICES, **choices}}

@@ -444,7 +444,7 @@ def test_what_follows_watch_is_a_number_of_seconds_or_a_folder():
     "words", [["--watch", "0"], ["--watch=-1"], ["--watch=soon"], ["--watch", "100000"], ["--wach"]]
 )
 def test_other_words_are_refused(words):
-    with pytest.raises(UserError, match="seconds from 0.1 to 86400|Did you mean '--watch'"):
+    with pytest.raises(UserError, match=r"seconds from 0\.1 to 86400|Did you mean '--watch'"):
         seconds_between([*words, "a"])
 
 

@@ -70,7 +70,7 @@ def stopped(folder: Path, config: RunConfig, step: int) -> None:
         ("loss=focal", "imbalance=exponential", "loss.class_weights=balanced"),
         ("dataset=iris", "model=mlp", "batch_size=16"),
         ("model=lenet", "model.layer_defaults=keras", "dataset.mean=[0.3]", "dataset.std=[0.4]"),
-        tuple(sounds()) + ("model=sound_cnn", "mix=bc_sound", "loss=kl"),
+        (*sounds(), "model=sound_cnn", "mix=bc_sound", "loss=kl"),
     ],
     ids=lambda words: " ".join(words[-2:]),
 )

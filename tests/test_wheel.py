@@ -51,7 +51,9 @@ def test_the_wheel_holds_the_yaml_files_and_the_plugins_and_no_tests(wheel):
         "mixexp/conf/config.yaml",
         "mixexp/conf/experiment/small_data.yaml",
         "hydra_plugins/mixexp_plugins.py",
+        "mixexp/py.typed",
     } <= names
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     shipped = {path.relative_to(ROOT).as_posix() for path in (ROOT / "conf").rglob("*.yaml")}
     assert {f"mixexp/{name}" for name in shipped} <= names
     assert {f"mixexp/reporting/page/page.{kind}" for kind in ("html", "css", "js")} <= names

@@ -50,8 +50,9 @@ def test_every_step_has_the_schedules_learning_rate(tmp_path, monkeypatch):
     for progress in loop.train(RunConfig.of(config), RunFolder(tmp_path), {}):
         (optimizer,) = (made for _, made in built if isinstance(made, torch.optim.Optimizer))
         rates.append(optimizer.param_groups[0]["lr"])
+        steps = progress.steps
     schedule = build(config["schedule"])
-    assert rates == [0.2 * schedule.factor(step, progress.steps // 2, progress.steps) for step in range(progress.steps)]
+    assert rates == [0.2 * schedule.factor(step, steps // 2, steps) for step in range(steps)]
     assert len(set(rates)) > 3
 
 

@@ -53,7 +53,7 @@ class CsvTable(Table):
             | Annotated[str, Field(min_length=1, max_length=1)]
         ) = ",",
         header: bool = True,
-        drop: list[str] = [],  # never written to
+        drop: list[str] = [],  # noqa: B006  the signature is the schema, and null is no list; never written to
         test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2,
         split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0,
         standardise: bool = True,

@@ -40,10 +40,10 @@ class Pairing(abc.ABC):
     """Whether its draws name `external`, int64 [rows], rows of the training set: the partner of each image, outside its
     batch."""
 
-    def check(self, counts: np.ndarray) -> None:
+    def check(self, counts: np.ndarray) -> None:  # noqa: B027  most have nothing to check
         """Raise ValueError where training images of these counts per class, int64 [C], have no such partners."""
 
-    def prepare(self, images: Tensor, labels: Tensor) -> None:
+    def prepare(self, images: Tensor, labels: Tensor) -> None:  # noqa: B027  most have nothing to learn
         """Learn what it needs of the whole training set, images [N, C, H, W] and labels, int64 [N], before the first
         draw."""
 
@@ -130,13 +130,13 @@ class Mix(abc.ABC):
         """Whether images have to be centred, each on its own mean, at training and at test time."""
         return self.blend is not None and self.blend.zero_mean
 
-    def check(self, counts: np.ndarray) -> None:
+    def check(self, counts: np.ndarray) -> None:  # noqa: B027  most have nothing to check
         """Raise ValueError where training images of these counts per class, int64 [C], cannot be mixed so."""
 
-    def check_budget(self, epochs: float) -> None:
+    def check_budget(self, epochs: float) -> None:  # noqa: B027  most go with any budget
         """Raise ValueError where a setting would do nothing in a run of so many epochs."""
 
-    def prepare(self, images: Tensor, labels: Tensor) -> None:
+    def prepare(self, images: Tensor, labels: Tensor) -> None:  # noqa: B027  most have nothing to learn
         """Learn what it needs of the whole training set, images [N, C, H, W] and labels, int64 [N], before the first
         draw."""
 

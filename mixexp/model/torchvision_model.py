@@ -42,7 +42,7 @@ class TorchvisionModel(Body):
         name: str,
         stages: Annotated[list[str], Field(min_length=1)],
         classifier: str,
-        arguments: dict[str, Any] = {},  # never written to
+        arguments: dict[str, Any] = {},  # noqa: B006  the signature is the schema; never written to
     ) -> None:
         super().__init__()
         self.network = _build(name, dict(arguments))

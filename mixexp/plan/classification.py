@@ -97,10 +97,10 @@ def _fits(config: RunConfig, data: DataSummary) -> tuple[str, ...]:
     errors: list[str] = []
     built: dict[str, Any] = {}
     for group in ("sampling", "augment", "mix", "mix_layer", "schedule", *["probe"] * (config.probe is not None)):
-        errors += sizes.problems(lambda: built.update({group: _bounded(config, group)}))
+        errors += sizes.problems(lambda group=group: built.update({group: _bounded(config, group)}))
     errors += sizes.problems(lambda: built.update(loss=_bounded(config, "loss", class_counts=np.array(counts))))
     for group, part in built.items():
-        errors += sizes.problems(lambda: require_complete(group, part))
+        errors += sizes.problems(lambda group=group, part=part: require_complete(group, part))
     # the optimizer's own checks, on a parameter it does not train
     errors += sizes.problems(lambda: config.build_optimizer([torch.nn.Parameter(torch.zeros(1))]))
     if errors:

@@ -197,7 +197,7 @@ class Probe(abc.ABC):
     others: tuple[str, ...] = ()
     """Folders of finished runs whose networks it needs too."""
 
-    def check(self, facts: Facts) -> None:
+    def check(self, facts: Facts) -> None:  # noqa: B027  most have nothing to check
         """Raise ValueError where it has no meaning for such a run."""
 
     @abc.abstractmethod

@@ -3,6 +3,7 @@ plane."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -30,7 +31,7 @@ class Between(Probe):
     Differs from the paper: what the gradient is of is not stated there ("of the model"), nor are the pairs.
     """
 
-    files = {"between": ("lam", "miss", "gradient_norm", "pairs")}
+    files: Mapping[str, tuple[str, ...]] = {"between": ("lam", "miss", "gradient_norm", "pairs")}
 
     def __init__(self, pairs: Annotated[int, Field(gt=0)] = 1000, points: Annotated[int, Field(ge=2)] = 11) -> None:
         self.pairs, self.points = pairs, points
@@ -92,7 +93,7 @@ class Plane(Probe):
     distance. Differs from the paper: the fraction is ours; there is a picture.
     """
 
-    files = {"plane": ("x", "y", "probability"), "unsure": ("unsure",)}
+    files: Mapping[str, tuple[str, ...]] = {"plane": ("x", "y", "probability"), "unsure": ("unsure",)}
 
     def __init__(
         self, side: Annotated[int, Field(ge=2, le=1000)] = 41, unsure: Annotated[float, Field(gt=0, lt=0.5)] = 0.1

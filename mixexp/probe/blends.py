@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -41,7 +42,7 @@ def ratio_rows(mix: Mix, lam: Sequence[float]) -> Rows:
         # at its middle alone, a bin at the end of Beta(0.2, 0.2) would have a third of what is drawn in it
         masses = [
             quad(lambda x: float(mix.density(np.array([x]))[0]), low, high)[0]
-            for low, high in zip(edges, edges[1:], strict=False)
+            for low, high in itertools.pairwise(edges)
         ]
         formula = np.array(masses) / np.diff(edges)
     curves = {"drawn": drawn, "formula": formula}
@@ -66,7 +67,7 @@ class MixedSamples(Probe):
     Differs from the paper: nothing.
     """
 
-    files = {"mixed_samples": ("x", "y", "weight", "lam"), "ratio": RATIO}
+    files: Mapping[str, tuple[str, ...]] = {"mixed_samples": ("x", "y", "weight", "lam"), "ratio": RATIO}
 
     def __init__(self, samples: Annotated[int, Field(gt=0)] = 500, epoch: Annotated[int, Field(ge=0)] = 0) -> None:
         self.samples, self.epoch = samples, epoch
@@ -99,7 +100,10 @@ class MixedImages(Probe):
     labels. Differs from the paper: noise drawn on the device is other noise than the run's.
     """
 
-    files = {"mixed_images": ("sample", "image", "clipped", "labels", "lam", "layer"), "ratio": RATIO}
+    files: Mapping[str, tuple[str, ...]] = {
+        "mixed_images": ("sample", "image", "clipped", "labels", "lam", "layer"),
+        "ratio": RATIO,
+    }
 
     def __init__(self, samples: Annotated[int, Field(gt=0)] = 12, epoch: Annotated[int, Field(ge=0)] = 0) -> None:
         self.samples, self.epoch = samples, epoch
@@ -173,7 +177,7 @@ class Intrusion(Probe):
     there the figure is a drawing.
     """
 
-    files = {"intrusion": ("pair", "blends", "intrusion")}
+    files: Mapping[str, tuple[str, ...]] = {"intrusion": ("pair", "blends", "intrusion")}
 
     def __init__(self, samples: Annotated[int, Field(gt=0)] = 1000, epoch: Annotated[int, Field(ge=0)] = 0) -> None:
         self.samples, self.epoch = samples, epoch

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -26,7 +27,7 @@ class Deformation(Probe):
     again from shearing 143.2 to 171.9, as they do with the tangent, for which half a turn is none.
     """
 
-    files = {"deformation": ("deformation", "level", "accuracy", "error")}
+    files: Mapping[str, tuple[str, ...]] = {"deformation": ("deformation", "level", "accuracy", "error")}
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch
@@ -21,7 +22,7 @@ class Features(Probe):
     Differs from the paper: nothing.
     """
 
-    files = {"features": ("part", "x", "y", "label", "predicted")}
+    files: Mapping[str, tuple[str, ...]] = {"features": ("part", "x", "y", "label", "predicted")}
 
     def __init__(self, samples: Annotated[int, Field(gt=0)] = 1000, while_training: bool = True) -> None:
         self.samples, self.while_training = samples, while_training
@@ -59,7 +60,9 @@ class Clouds(Probe):
     number.
     """
 
-    files = {"clouds": ("class", "images", "radius", "elongation", "unevenness", "separation")}
+    files: Mapping[str, tuple[str, ...]] = {
+        "clouds": ("class", "images", "radius", "elongation", "unevenness", "separation")
+    }
 
     def __init__(self, part: Literal["train", "test"] = "train", while_training: bool = False) -> None:
         self.part, self.while_training = part, while_training
@@ -117,7 +120,7 @@ class Tsne(Probe):
     Differs from the paper: the start, which there is random.
     """
 
-    files = {"tsne": ("x", "y", "label")}
+    files: Mapping[str, tuple[str, ...]] = {"tsne": ("x", "y", "label")}
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Literal, NamedTuple
 
 import torch
@@ -50,7 +51,7 @@ class Entanglement(Probe):
     one gradient step on 1/T; nothing is added inside the logarithm.
     """
 
-    files = {"entanglement": ("layer", "temperature", "loss", "minimum")}
+    files: Mapping[str, tuple[str, ...]] = {"entanglement": ("layer", "temperature", "loss", "minimum")}
 
     def __init__(
         self,
@@ -168,7 +169,7 @@ class Fisher(Probe):
     koshian2_bc. Differs from the paper: which ratio of the two scatters it takes is not stated in what could be read.
     """
 
-    files = {"fisher": ("layer", "criterion", "between", "within")}
+    files: Mapping[str, tuple[str, ...]] = {"fisher": ("layer", "criterion", "between", "within")}
 
     def __init__(
         self,

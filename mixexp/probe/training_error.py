@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -25,7 +27,7 @@ class TrainingError(Probe):
     whether it does there is not stated. With noise among all C classes that is one in C of the redrawn.
     """
 
-    files = {
+    files: Mapping[str, tuple[str, ...]] = {
         "training_error": ("labels", "error", "error_true", "loss", "samples"),
         "generalisation": ("train_error", "test_error", "gap", "train_loss", "test_loss", "loss_gap"),
     }
@@ -84,7 +86,9 @@ class ByClass(Probe):
     alone.
     """
 
-    files = {"by_class": ("class", "train_images", "test_images", "size", "recall", "precision", "f1")}
+    files: Mapping[str, tuple[str, ...]] = {
+        "by_class": ("class", "train_images", "test_images", "size", "recall", "precision", "f1")
+    }
 
     def __init__(self, while_training: bool = True) -> None:
         self.while_training = while_training

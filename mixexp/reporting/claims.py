@@ -4,6 +4,7 @@ verdict."""
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -346,7 +347,7 @@ def _check(experiment: Experiment, name: str, edition: str, check: Mapping[str, 
     if test.kind in ("order", "best"):
         signed = [[test.sign * value for value in row] for row in rows]
         met = [
-            all(a < b for a, b in zip(row, row[1:], strict=False)) if test.kind == "order" else row[0] > max(row[1:])
+            all(a < b for a, b in itertools.pairwise(row)) if test.kind == "order" else row[0] > max(row[1:])
             for row in signed
         ]
         return dataclasses.replace(empty, met=all(met))

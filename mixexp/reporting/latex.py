@@ -22,7 +22,7 @@ LATIN = 0x17F
 FOREIGN = "ĦħĸĿŀŉŦŧſ"
 _GREEK = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi"
-    " omega".split()
+    " omega"
 )
 """Letters that have a command."""
 _COMMANDS = str.maketrans(
@@ -59,7 +59,7 @@ _COMMANDS = str.maketrans(
         "²": "$^2$",
         "³": "$^3$",
         "·": r"$\cdot$",
-        **{letter: rf"$\{name}$" for letter, name in zip("αβγδεζηθικλμνξπρστυφχψω", _GREEK, strict=True)},
+        **{letter: rf"$\{name}$" for letter, name in zip("αβγδεζηθικλμνξπρστυφχψω", _GREEK.split(), strict=True)},
     }
 )
 

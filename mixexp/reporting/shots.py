@@ -87,7 +87,7 @@ def by_thirds(counts: Sequence[int]) -> list[str]:
     third = len(counts) / 3
 
     def group(count: int) -> str:
-        if count == ordered[0] or middles[count] < third and count != ordered[-1]:
+        if count == ordered[0] or (middles[count] < third and count != ordered[-1]):
             return "many"
         return "few" if count == ordered[-1] or middles[count] > 2 * third else "medium"
 

@@ -228,7 +228,7 @@ def _pairs(table: Table) -> list[tuple[Entry, Entry]]:
     """The rows or columns that are compared, the baseline second."""
     axis, name = compared_axis(table), table.spec["baseline"]
     entries = getattr(table, axis) if _comparable(table, axis) else []
-    if name and name != ALL_PAIRS or name in [entry.label for entry in entries]:
+    if (name and name != ALL_PAIRS) or name in [entry.label for entry in entries]:
         return [(entry, base) for base in entries if base.label == name for entry in entries if entry.label != name]
     matching = [] if name == ALL_PAIRS else with_no_mixing(entries)
     return matching or (

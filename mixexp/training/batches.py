@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +33,7 @@ class Epoch(NamedTuple):
     augment: dict[str, np.ndarray]
     mix: dict[str, np.ndarray]
     layers: list[str]
-    external: dict[str, np.ndarray] = {}
+    external: Mapping[str, np.ndarray] = {}
 
     @property
     def batch(self) -> Batch:
@@ -80,7 +80,7 @@ class Batch(NamedTuple):
     chosen: Tensor
     augment: dict[str, Tensor]
     mix: dict[str, Tensor]
-    external: dict[str, Tensor] = {}
+    external: Mapping[str, Tensor] = {}
 
     def map(self, change: Callable[..., Tensor], *others: Batch) -> Batch:
         """The batch of change(tensor, the others' tensors of the same name)."""

@@ -147,7 +147,7 @@ class Stepper:
         def steps() -> None:
             for _ in range(count):
                 index = self._position + torch.arange(size, device=self._device)
-                self._step(table.map(lambda values: values.index_select(0, index)), layer, forward)
+                self._step(table.map(lambda values, index=index: values.index_select(0, index)), layer, forward)
                 self._position += size
 
         if (*kind, count) not in self._replays:

@@ -140,7 +140,7 @@ def _label(panel: Axes, means: list[tuple[float, float, str]]) -> None:
             box = (start, start + long, low, low + 0.1)
             if (
                 words
-                and 0 <= box[0]
+                and box[0] >= 0
                 and box[1] <= width
                 and not any(box[0] < b and a < box[1] and box[2] < d and c < box[3] for a, b, c, d in taken)
             ):

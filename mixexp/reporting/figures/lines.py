@@ -198,7 +198,7 @@ def _published_points(table: Table, entry: Entry, spec: Mapping[str, Any], words
     """The source's values of a line; it has some of the table's metric and of its measures alone."""
     y = spec["y"] or table.spec["metric"]
     name = entry.label or y  # one line for all is that of a measure
-    if table.measures and name not in table.measures or not table.measures and y != table.spec["metric"]:
+    if (table.measures and name not in table.measures) or (not table.measures and y != table.spec["metric"]):
         return {}
     points = {}
     for other in table.rows if spec["by"] == "columns" else table.columns:
