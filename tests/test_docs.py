@@ -162,6 +162,9 @@ def composed(words: Sequence[str]) -> None:
         for override in parsed
         if not override.is_interval_sweep()  # a search draws from it: tests/test_search.py
     ]
+    for override in parsed:
+        if override.key_or_group in groups and override.is_sweep_override():
+            assert set(values(override, groups)) <= set(groups[override.key_or_group]), override.input_line
     config = compose(first, folders[1:])
     assert not _schema_errors(config), first
 
