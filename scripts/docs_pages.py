@@ -44,6 +44,8 @@ PUBLISHED = ROOT / "outputs" / "published"
 METHODS, EXPERIMENTS, REFERENCE_PAGE = "methods", "experiment", "references.md"
 """Folders of the pages, and the page with the one list of references, below docs/."""
 NAV = "SUMMARY.md"
+REDUCED = "reduced"
+"""The kind of kept sweeps that somebody changed by hand."""
 SHOWN = 12
 """Numbers of a card that are shown at once; more are folded."""
 LABELLED = re.compile(r"^([A-Z][\w ]{2,24}?): (.*)")
@@ -79,7 +81,7 @@ class Kept:
     @property
     def size(self) -> str:
         """What it is in words."""
-        return {FULL: "full size", "reduced": "reduced"}.get(self.kind, f"{self.kind} edition")
+        return {FULL: "full size", REDUCED: REDUCED}.get(self.kind, f"{self.kind} edition")
 
     @property
     def reduced(self) -> str:
@@ -554,7 +556,7 @@ def _own_numbers(site: Site, group: str, option: str) -> Iterator[str]:
                 broad(what),
                 text(cell.published),
                 "<br>".join(text(value) for _, value, _ in cell.own),
-                "<br>".join(f"n = {n}, {_where(sweep)}" for sweep, _, n in cell.own),
+                "<br>".join(f"n = {n}, {_where(sweep)}".replace(" ", "&nbsp;") for sweep, _, n in cell.own),
             ]
         )
     rows.sort(key=lambda row: (not row[3], not row[2]))
@@ -567,13 +569,8 @@ def _own_numbers(site: Site, group: str, option: str) -> Iterator[str]:
 
 
 def _where(sweep: Kept) -> str:
-    return text(
-        f"Reduced: {sweep.size}"
-        if sweep.kind not in (FULL, "reduced")
-        else sweep.size.capitalize()
-        if sweep.kind == "reduced"
-        else sweep.size
-    )
+    """The size of a kept sweep, marked where it is not the experiment's own."""
+    return sweep.size if sweep.kind == FULL else "Reduced" if sweep.kind == REDUCED else f"Reduced: {text(sweep.size)}"
 
 
 def _sources(group: str, option: str, made_of: Sequence[Part]) -> Iterator[str]:
@@ -602,6 +599,7 @@ def experiment_page(site: Site, name: str) -> str:
     commands = [f"mixexp plan {name}", f"mixexp reproduce {name}"]
     commands += [f"mixexp reproduce {name} edition={edition}" for edition in one.editions]
     commands += [f"mixexp claims {name}"] * bool(one.claims)
+    settings = [_explained(site, name, setting) for setting in settings]
     return page(
         f"# {text(name)}",
         cited(site, lines[0], 1),
@@ -618,6 +616,18 @@ def experiment_page(site: Site, name: str) -> str:
         *(_kept_results(sweep) for sweep in site.kept[name]),
         section("Source", code(f"conf/experiment/{name}.yaml")),
     )
+
+
+def _explained(site: Site, name: str, setting: Setting) -> Setting:
+    """A setting of an experiment, with what its option says of it where the experiment's file says nothing."""
+    group = setting.key.partition(".")[0]
+    for option in sorted(site.used[name].get(group, ())):
+        for known in (known for part in site.parts.get(group, {}).get(option, ()) for known in part.settings):
+            if known.key == setting.key:
+                return replace(
+                    setting, meaning=setting.meaning or known.meaning, allowed=setting.allowed or known.allowed
+                )
+    return setting
 
 
 def cells(site: Site, one: Experiment, edition: str = "") -> int | None:
@@ -706,9 +716,17 @@ def _claims(site: Site, name: str) -> Iterator[str]:
     for _, premises, _ in claim_sheets.sections(own):
         yield bullets(map(text, premises))
     sheet = claim_sheets.sheet(own.answers)
-    shown = [place for place, column in enumerate(sheet.head) if place > 1 and column != "compared"]
+    shown = [
+        place
+        for place, column in enumerate(sheet.head)
+        if place > 1 and column != "compared" and any(row[place] for row in sheet.rows)
+    ]
     rows = [
-        [broad(f"{row[0].partition('.')[2]}: {row[1]}"), *(text(row[place]) for place in shown)] for row in sheet.rows
+        [
+            broad(f"{row[0].partition('.')[2]}: {row[1]}"),
+            *(broad(row[place]) if place < sheet.left and " " in row[place] else text(row[place]) for place in shown),
+        ]
+        for row in sheet.rows
     ]
     right = {place for place, column in enumerate(shown, start=1) if column >= sheet.left}
     yield table(["claim", *(text(sheet.head[place]) for place in shown)], rows, right)
