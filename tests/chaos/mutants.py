@@ -104,7 +104,7 @@ MUTANTS = [
     # --- identity, grids, what is refused, outcomes ---
     Mutant("plan/identity.py", 'if config["steps"] is not None:\n        config["epochs"] = None', 'if config["steps"] is None:\n        config["epochs"] = None', "identity", "steps_rules"),
     Mutant("plan/identity.py", "if not uses_alpha:", "if uses_alpha:", "identity", "alpha_counts"),
-    Mutant("plan/identity.py", "int(value) if isinstance(value, float) and value.is_integer() else value", "value", "run_ids", "keeps_the_run_id"),
+    Mutant("plan/identity.py", "int(value) if isinstance(value, float) and value.is_integer() else value", "value", "experiments_run_ids", "keeps_the_run_id"),
     Mutant("spec/grid.py", "everywhere=key in root)", "everywhere=True)", "grid", "new_value or known_ones"),
     Mutant("spec/grid.py", "[{**common, **cell} for cell in grid", "[{**cell, **common} for cell in grid", "grid", "settings_come_before"),
     Mutant("build/__init__.py", "if not within(module_name, admitted):", "if not module_name:", "build", "nobody_named"),
