@@ -123,7 +123,7 @@ MUTANTS = [
     Mutant("reporting/verdicts.py", "supporting = max(evidence.supporting for", "supporting = min(evidence.supporting for", "verdicts", "best or rival"),
     Mutant("reporting/verdicts.py", "return 0.5**n if all_of_them", "return 0.5 ** (n - 1) if all_of_them", "verdicts", "same_number"),
     Mutant("reporting/latex.py", "return cut.translate(_COMMANDS)", "return cut", "report_golden", "kept_runs"),
-    Mutant("reporting/markdown.py", "escape(sanitize(label(text)), quote=False)", "sanitize(label(text))", "report_hostile", "labels"),
+    Mutant("reporting/markdown.py", "escape(sanitize(label(text)), quote=False)", "sanitize(label(text))", "report", "test_hostile_names_stay_text"),
     Mutant("reporting/page/__init__.py", '.replace("<", "\\\\u003c")', "", "page", "no_markup"),
 ]  # fmt: skip
 
