@@ -56,7 +56,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 def mixexp_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    """The `mixexp` command, as commands.mixexp gives it, but in this process: for what trains nothing, a third of the time."""
+    """The `mixexp` command, as commands.mixexp gives it, in this process: for commands that start no sweep."""
     from running import command_with_streams
 
     def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
