@@ -1,18 +1,19 @@
-"""Tiers and markers of the tests.
+"""Tiers and marks of the tests.
 
-    pytest -m fast                      a minute: every contract holds (the list of its tests: pytest -m fast --co)
-    pytest -m fast -k mixup             seconds: what of it concerns one method, by the name of its option
+    pytest -m fast -n 2                 a minute: the contracts of all parts, golden runs, the command
+    pytest -m fast -k mixup             ten seconds: the tests of the tier with an option's name in theirs
     pytest -n 2 --dist worksteal        all tests in two processes
     pytest tests/test_mix.py -k mixup --pdb    one process, which a debugger can stop
+    python tests/chaos/mutants.py       whether the tests notice each of some eighty faults
 
-A test joins the fast tier by its mark: `pytestmark = pytest.mark.fast` says so of a module, `@pytest.mark.fast` of one
-test. A mark, not a folder: a test lies with the others of its subject, and changes tier without a move. What pytest
-runs with `-m fast` is collected from the modules that name the mark alone, as to import all of them takes longer than
-many of their tests. No module composes or builds anything while it is imported: what a list of parameters needs to know
-of an option is read off its file (running.raw_option).
+A test joins the fast tier by its mark: `pytestmark = pytest.mark.fast` marks a module, `@pytest.mark.fast` a test. The
+tier is a mark and no folder, because a test lies beside the others of its subject and changes its tier without a move.
+With `-m fast`, pytest imports only the modules whose text has the mark: to import all modules takes longer than the
+tests of one method. No module composes or builds anything while pytest collects, which test_tiers.py holds: a list of
+parameters reads what it needs off an option's file (running.raw_option).
 
-Marks of the slow tests, one for each thing that a machine may lack or a developer may wish to leave out: browser,
-latex, launchers, kills (pyproject.toml).
+The other marks are for tests that a machine may lack something for, or that are slow: browser, latex, launchers, kills
+(pyproject.toml).
 """
 
 from __future__ import annotations
@@ -41,21 +42,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Whether a module is left out: with -m fast, where it does not name the mark."""
+    """True for a module that -m fast leaves out, as its text does not have the mark."""
     if config.option.markexpr != "fast" or collection_path.suffix != ".py":
         return None
     return True if "pytest.mark.fast" not in collection_path.read_text(encoding="utf-8") else None
 
 
 def pytest_collection_finish() -> None:
-    """Take all that is there now out of the garbage collector's rounds, which would visit it after every few tests."""
+    """Take what is there now out of the garbage collector's rounds, which would visit it again and again."""
     gc.freeze()
     gc.enable()
 
 
 @pytest.fixture
 def mixexp_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    """The `mixexp` command, as commands.mixexp gives it, but in this process: for what trains nothing, a third of the time."""
+    """The `mixexp` command, as commands.mixexp gives it, in this process: for commands that start no sweep."""
     from running import command_with_streams
 
     def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mixexp.schedule import Constant, Cosine, Steps
@@ -15,6 +15,7 @@ pytestmark = pytest.mark.fast
 counts = st.integers(1, 40)
 
 
+@example(rows=30, batch=10, epochs=3, evaluations=2, drop_last=False)  # a last evaluation between two intervals
 @given(rows=counts, batch=counts, epochs=st.integers(1, 4), evaluations=counts, drop_last=st.booleans())
 def test_images_and_evaluations_are_those_that_a_loop_meets(rows, batch, epochs, evaluations, drop_last):
     settings = {"steps": None, "epochs": epochs, "drop_last": drop_last, "evaluations": evaluations}

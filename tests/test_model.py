@@ -98,8 +98,8 @@ def set_mode(body: Body, training: bool) -> None:
             module.eval()
 
 
-WHOLE = {"wide_resnet28_10", "densenet_bc190"}
-"""Networks whose class is run in a smaller size, and in their own on the meta device."""
+WHOLE = {"wide_resnet28_10", "densenet_bc190", "preact_resnet34", "preact_resnet34_plain"}
+"""Networks whose blocks are run in a smaller one, and they on the meta device and against their definition."""
 
 
 @pytest.fixture(params=[name for name in VARIANTS if name not in WHOLE])

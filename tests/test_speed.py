@@ -128,7 +128,7 @@ SMALL = ("subset=head", "subset.n=200", "batch_size=32", "epochs=4", "evaluation
     [
         *covering("loss", "augment", "schedule", without=["noise"]),  # which draws in the step: see below
         ("sampling=undersample",),
-        ("sampling=oversample", "imbalance=minority", "imbalance.n=5"),
+        ("sampling=oversample", "imbalance=minority", "imbalance.n=3"),
         ("mix=mixup", "mix_layer=random", "augment=standard"),
         ("mix=mixup", "mix_layer=final", "loss=affinity", "augment=standard", "augment.pad=after"),
         ("mix=bc", "mix.step_size=8", "loss=kl"),

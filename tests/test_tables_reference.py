@@ -3,10 +3,12 @@ reports."""
 
 from __future__ import annotations
 
+import functools
 import io
+import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +165,13 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return table
 
 
+@pytest.fixture(scope="module")
+def pictured(shown: Any) -> Callable[[Mapping[str, Any]], Any]:
+    """A function that draws a figure of it, the same one once."""
+    once = functools.cache(lambda text: picture_of(shown, json.loads(text)))
+    return lambda spec: once(json.dumps(spec))
+
+
 def picture_of(table: Any, spec: Mapping[str, Any]) -> Any:
     """What is drawn, as something to be compared: the lines, points, images and words of all panels, and the
     caption."""
@@ -178,7 +187,7 @@ def picture_of(table: Any, spec: Mapping[str, Any]) -> Any:
 @pytest.mark.parametrize(
     ("kind", "option"), [(kind, option) for kind, described in KINDS.items() for option in described.options]
 )
-def test_an_option_of_a_figure_changes_it(kind, option, shown):
+def test_an_option_of_a_figure_changes_it(kind, option, shown, pictured):
     spec = {"file": "f", "kind": kind, **({} if kind in ("confusion", "images") else SPECS[kind])}
     if (kind, option) == ("images", "probe"):  # whose file is the only one with images
         with pytest.raises(UserError, match="has no column 'image'"):
@@ -189,4 +198,4 @@ def test_an_option_of_a_figure_changes_it(kind, option, shown):
     other = {**spec, option: BY_KIND.get((kind, option), OTHER.get(option))}
     without = {key: value for key, value in spec.items() if key != option or KINDS[kind].options[option].needed}
     assert figure_problem(other) == "" == figure_problem(without)
-    assert picture_of(shown, other) != picture_of(shown, without)
+    assert pictured(other) != pictured(without)

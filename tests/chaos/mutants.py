@@ -96,7 +96,7 @@ MUTANTS = [
     Mutant("training/batches.py", 'streams.generator(seed, "mix_layer", epoch)', 'streams.generator(seed, "mix_layer", 0)', "minute", "has_the_numbers and layer"),
     Mutant("training/session.py", 'saved["step"], saved["seconds"], saved["rows"]', 'saved["step"], saved["seconds"], saved["rows"][:0]', "minute", "stopped"),
     Mutant("training/session.py", "load_state(part, saved[name])", "part.state_dict()", "minute", "stopped"),
-    Mutant("training/checkpoint.py", "if hashlib.sha256(content[:-32]).digest() != content[-32:]:", "if not content:", "checkpoint", "something_else_is_left or cut or damaged"),
+    Mutant("training/checkpoint.py", "if hashlib.sha256(content[:-32]).digest() != content[-32:]:", "if not content:", "checkpoint", "flipped_byte"),
     Mutant("training/checkpoint.py", "if made_by.get(name) != self._made_by[name]]", "if name not in made_by]", "checkpoint", "made_by_something_else"),
     Mutant("evaluate.py", "total.item() / len(part)", "total.item()", "minute", "has_the_numbers and none"),
     Mutant("metrics.py", "true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)\n    total", "true, predicted = confusion.sum(axis=0), confusion.sum(axis=1)\n    total", "metrics", "scikit or worked"),
@@ -104,12 +104,12 @@ MUTANTS = [
     # --- identity, grids, what is refused, outcomes ---
     Mutant("plan/identity.py", 'if config["steps"] is not None:\n        config["epochs"] = None', 'if config["steps"] is None:\n        config["epochs"] = None', "identity", "steps_rules"),
     Mutant("plan/identity.py", "if not uses_alpha:", "if uses_alpha:", "identity", "alpha_counts"),
-    Mutant("plan/identity.py", "int(value) if isinstance(value, float) and value.is_integer() else value", "value", "run_ids", "keeps_the_run_id"),
+    Mutant("plan/identity.py", "int(value) if isinstance(value, float) and value.is_integer() else value", "value", "experiments_run_ids", "keeps_the_run_id"),
     Mutant("spec/grid.py", "everywhere=key in root)", "everywhere=True)", "grid", "new_value or known_ones"),
     Mutant("spec/grid.py", "[{**common, **cell} for cell in grid", "[{**cell, **common} for cell in grid", "grid", "settings_come_before"),
     Mutant("build/__init__.py", "if not within(module_name, admitted):", "if not module_name:", "build", "nobody_named"),
     Mutant("plan/coerce.py", "if base is int and isinstance(value, float) and value.is_integer():", "if base is None:", "typed", "whole_number"),
-    Mutant("sweeping/one.py", "if (state.over or left) and", "if state.over and", "minute", "failed"),
+    Mutant("sweeping/one.py", "if (state.over or left) and", "if state.over and", "minute", "sweeps"),
     Mutant("training/reader.py", 'return self.outcome in ("finished", "diverged")', 'return self.outcome == "finished"', "train", "diverging"),
     # --- statistics, verdicts, reports ---
     Mutant("reporting/stats.py", "min(1.0, (len(ps) - rank) * ps[index])", "min(1.0, len(ps) * ps[index])", "report_stats", "holm"),
@@ -123,7 +123,7 @@ MUTANTS = [
     Mutant("reporting/verdicts.py", "supporting = max(evidence.supporting for", "supporting = min(evidence.supporting for", "verdicts", "best or rival"),
     Mutant("reporting/verdicts.py", "return 0.5**n if all_of_them", "return 0.5 ** (n - 1) if all_of_them", "verdicts", "same_number"),
     Mutant("reporting/latex.py", "return cut.translate(_COMMANDS)", "return cut", "report_golden", "kept_runs"),
-    Mutant("reporting/markdown.py", "escape(sanitize(label(text)), quote=False)", "sanitize(label(text))", "report_hostile", "labels"),
+    Mutant("reporting/markdown.py", "escape(sanitize(label(text)), quote=False)", "sanitize(label(text))", "report", "test_hostile_names_stay_text"),
     Mutant("reporting/page/__init__.py", '.replace("<", "\\\\u003c")', "", "page", "no_markup"),
 ]  # fmt: skip
 
