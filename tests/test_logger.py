@@ -497,13 +497,13 @@ def test_runs_that_are_over_are_logged_afterwards_and_once(tmp_path, name, capsy
     trained(run)
     trained(other, stop_after=6)
     for _ in range(2):
-        cli._log([str(run.folder.parent), f"logger={name}"])
+        cli.COMMANDS["log"]([str(run.folder.parent), f"logger={name}"])
         assert capsys.readouterr().out.splitlines() == [
             f"{folder}: {'3 evaluations' if folder == run.folder else 'unfinished, left out'}"
             for folder in sorted([run.folder, other.folder])
         ]
         same(name, run.folder)
-    cli._log([str(run.folder), f"logger={name}"])
+    cli.COMMANDS["log"]([str(run.folder), f"logger={name}"])
     same(name, run.folder)
 
 
@@ -530,15 +530,15 @@ def test_a_run_logged_while_it_trained_is_logged_afterwards_without_a_change(tmp
 def test_what_is_wrong_with_the_command_is_said(tmp_path, monkeypatch, words, said):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=said):
-        cli._log(words)
+        cli.COMMANDS["log"](words)
 
 
 def test_a_folder_without_a_run_that_is_over_is_refused_and_a_logger_that_raises_is_said(tmp_path, monkeypatch):
     run = run_of(tmp_path)
     trained(run, stop_after=6)
     with pytest.raises(UserError, match="no run in it is over; 1 unfinished"):
-        cli._log([str(run.folder.parent), "logger=tensorboard"])
+        cli.COMMANDS["log"]([str(run.folder.parent), "logger=tensorboard"])
     trained(run)
     monkeypatch.setattr(TensorBoard, "start", lambda *_: 1 / 0)
     with pytest.raises(RunsFailed, match="logger: ZeroDivisionError"):
-        cli._log([str(run.folder.parent), "logger=tensorboard"])
+        cli.COMMANDS["log"]([str(run.folder.parent), "logger=tensorboard"])
