@@ -88,7 +88,7 @@ COMMANDS = (
             ("mixexp log outputs/quickstart logger=tensorboard", "event files beside the runs"),
             ("mixexp log outputs/quickstart logger=mlflow logger.tracking_uri=http://host:5000", "a server of MLflow"),
         ),
-        more=("README.md",),
+        more=("docs/loggers.md",),
         overrides=True,
         own_options=True,
         run=_log,

@@ -107,7 +107,7 @@ COMMANDS = (
                 "another table of the same runs",
             ),
         ),
-        more=("docs/tables.md", "docs/json.md"),
+        more=("docs/reports.md", "docs/tables.md", "docs/json.md"),
         own_options=True,
         run=_report,
     ),
@@ -125,7 +125,7 @@ COMMANDS = (
             ("mixexp compare outputs/before outputs/after", "two folders, run by run of the same seed"),
             ("mixexp compare HEAD~1 HEAD --in outputs", "two commits that made runs in outputs"),
         ),
-        more=("README.md", "docs/json.md"),
+        more=("docs/reports.md", "docs/json.md"),
         run=_compare,
     ),
     Command(
@@ -139,7 +139,7 @@ COMMANDS = (
             ("mixexp leaderboard", "all runs below outputs, by their last accuracy"),
             ("mixexp leaderboard outputs/quickstart --metric error", "the runs of one folder, by their error"),
         ),
-        more=("README.md", "docs/json.md"),
+        more=("docs/reports.md", "docs/json.md"),
         run=_leaderboard,
     ),
     Command(
