@@ -54,7 +54,7 @@ def part(name: str, key: str) -> type:
 PAIRS = [name for name in NAMES if issubclass(locate(raw_option("mix", name)["_target_"]), Pairs)]
 STEPPED = [name for name in PAIRS if not part(name, "pairing").external]
 BC = [name for name in PAIRS if issubclass(part(name, "pairing"), OtherClass)]
-USES_ALPHA = [name for name in NAMES if "${alpha}" in str(raw_option("mix", name))]
+USES_ALPHA = [name for name in NAMES if "${alpha}" in str(raw_option("mix", name).get("ratio"))]
 
 
 def epoch_of(mix: Mix, rows: int, batch_size: int, seed: int = 0, epoch: int = 0) -> dict[str, Tensor]:
