@@ -661,9 +661,8 @@ def test_the_distance_to_an_experiment_is_the_same_as_with_hydras_own_compositio
     """Without data: a plan that refuses nothing and costs nothing."""
     monkeypatch.setattr(planning, "validate", lambda config, here: [])
     monkeypatch.setattr(planning, "task", lambda config: Task("any", "cpu", 1.0))
-    monkeypatch.setattr(
-        planning, "hydra", SimpleNamespace(compose=lambda _, overrides, return_hydra_config: load(overrides))
-    )
+    by_hand = SimpleNamespace(compose=lambda _, overrides, return_hydra_config: load(overrides))
+    monkeypatch.setattr("mixexp.plan.references.hydra", by_hand)
     grid = block_cells(by_hydra([f"experiment={name}"]).grid) or [{}]
     cells = [
         f"experiment={name} {' '.join(f'{key}={value}' for key, value in cell.items())} {change}"

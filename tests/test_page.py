@@ -754,7 +754,7 @@ def test_every_link_leads_to_a_file_that_is_there(opened, report, hostile_report
         assert (
             address.scheme == "file" and not address.query and not address.fragment and not urlsplit(written).scheme
         ), written
-        assert full == urljoin(path.resolve().as_uri(), given)
+        assert full == urljoin(path.resolve().as_uri(), written)
         assert os.path.exists(unquote(address.path, errors="surrogateescape")), written
     anchors = [given[1:] for given, _ in links if given.startswith("#") and "=" not in given]
     text = path.read_text(encoding="utf-8")

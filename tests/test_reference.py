@@ -99,13 +99,11 @@ def test_a_class_is_described_by_all_that_its_docstring_says_of_it():
     text = option_reference([CONF], "model", "lenet")
     lines = text.splitlines()
     assert (
-        "  Two 5×5 convolutions that keep the size, each with ReLU and a 2×2 max-pool, and a fully connected layer; the"
-        " head is the second." in lines
+        "  LeNet: two 5×5 convolutions, each with ReLU and a 2×2 max-pool, and a dense layer; the head is the second one."
+        in lines
     )
     assert "  Differs from the paper: its sizes are not stated there, so all of them are ours." in lines
-    (layers,) = [
-        line for line in lines if line.startswith("  Input [B, in_channels, H, W]; stages layer1 [B, channels")
-    ]
+    (layers,) = [line for line in lines if "Input [B, in_channels, H, W]; stages layer1 [B, channels" in line]
     assert layers.endswith("fc [B, hidden]; features [B, hidden].") and "Raises" not in text
     assert "Differs" not in option_reference([CONF], "model", "mlp"), "nothing is said where nothing differs"
     assert "x = Σ_k p_k·x_k / √(Σ_k p_k²) with p_k ∝ w_k/σ_k" in option_reference([CONF], "mix", "bc_plus")
