@@ -192,3 +192,9 @@ def test_a_blank_label_is_filled_by_a_later_plan_or_by_the_run_itself(tmp_path):
     begun(tmp_path / "a", label="alpha=1")
     keep_plan(tmp_path, 1, [planned("b", "alpha=2")], slots=1)
     assert {one.run.name: one.run.label for one in watched.scan()} == {"a": "alpha=1", "b": "alpha=2"}
+
+
+def test_the_command_that_goes_on_with_a_plan_is_one_that_a_shell_finds(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/mixexp/__main__.py", "-m", "seed=range(3)"])
+    keep_plan(tmp_path, 1, [planned("a")], slots=1)
+    assert status(tmp_path).splitlines()[-1].endswith("this goes on with it: mixexp -m 'seed=range(3)'")

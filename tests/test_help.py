@@ -100,9 +100,21 @@ def test_the_choices_of_help_are_those_of_the_program():
         (["export", "x"], "required: --to"),
         (["status", "x", "--json", "--watch"], "goes without --watch"),
         (["runs", "x", "a=1", "--json", "--remove"], "goes without --remove"),
+        (["probe", "x", "probe=fgsm", "--agin"], "Did you mean '--again'?"),
+        (["list", "--jsn"], "Did you mean '--json'?"),
+        (["data", "digits", "--out", "x"], "data: unrecognized arguments: --out"),
+        (["log", "x", "logger=tensorboard", "--json"], "log: unrecognized arguments: --json"),
+        (["reproduce", "quickstart", "-m", "--rule"], "reproduce: unrecognized arguments: --rule"),
     ],
 )
 def test_a_wrong_option_is_refused_with_the_nearest_one(words, expected):
     with pytest.raises(UserError) as caught:
         COMMANDS[words[0]](words[1:])
     assert expected in str(caught.value)
+
+
+def test_two_dashes_before_the_words_change_nothing(capsys):
+    for words in (["mix"], ["--", "mix"]):
+        COMMANDS["list"](words)
+    text = capsys.readouterr().out
+    assert text[: len(text) // 2] == text[len(text) // 2 :]

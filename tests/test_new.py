@@ -125,6 +125,8 @@ def test_the_files_in_a_checkout_pass_the_tests_that_discover_options(checkout: 
         ("null", "my_null"),
         ("a" * 41, "a" * 40),
         ("mix.py", "mix_py"),
+        ("Mixup", "my_mixup"),
+        ("né", "n"),
     ],
 )
 def test_a_bad_name_is_refused_with_a_good_one(name, meant, tmp_path, monkeypatch):

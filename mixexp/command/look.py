@@ -217,6 +217,7 @@ COMMANDS = (
         ),
         more=("docs/sweeps.md", "docs/json.md"),
         overrides=True,
+        hydra_options=None,
         own_options=True,
         run=_plan,
     ),

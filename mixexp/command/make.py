@@ -12,6 +12,9 @@ from mixexp.errors import RunsFailed, UserError, show
 from mixexp.plan.options import code_now, config_dirs, options
 from mixexp.settings import CONF
 
+MULTIRUN = ("-m", "--multirun")
+"""Hydra's option for a sweep, which reproduce makes anyway."""
+
 
 def _reproduce(arguments: argparse.Namespace) -> None:
     from mixexp.plan.compose import compose, is_sweep
@@ -24,7 +27,7 @@ def _reproduce(arguments: argparse.Namespace) -> None:
     folders = arguments.folders
     needed = f"reproduce: name one of {', '.join(options([CONF])['experiment'])}"
     names, overrides = names_and_overrides(arguments.words, needed)
-    overrides = [word for word in overrides if word not in ("-m", "--multirun")]
+    overrides = [word for word in overrides if word not in MULTIRUN]
     single = [word for word in overrides if not is_sweep(word)]
     configs = {name: compose([f"experiment={name}", *single], folders) for name in names}
     for config in configs.values():
@@ -95,6 +98,7 @@ COMMANDS = (
         ),
         more=("docs/experiments.md", "docs/editions.md"),
         overrides=True,
+        hydra_options=MULTIRUN,
         own_options=True,
         run=_reproduce,
     ),

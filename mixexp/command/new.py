@@ -113,15 +113,16 @@ def new(arguments: argparse.Namespace) -> None:
 
 def check_name(kind: str, name: str, typed: list[Path]) -> None:
     """Raise UserError for a name that no option of a kind can have, with one that it can."""
+    taken = options([CONF, *config_dirs(typed)]).get(kind, ())
     if not _is_name(name):
-        meant = re.sub(r"\W", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)).lower()
+        meant = re.sub(r"[^a-zA-Z0-9]", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)).lower()
         meant = re.sub(r"_+", "_", meant).strip("_")[:40]
-        meant = meant if _is_name(meant) else f"my_{meant or kind}"[:40]
+        meant = meant if _is_name(meant) and meant not in taken else f"my_{meant or kind}"[:40]
         raise UserError(
             f"new {kind} {name}: a name has small letters, digits and _, begins with a letter, and is no word of"
             f" Python's or YAML's. Did you mean '{meant}'?"
         )
-    if name in options([CONF, *config_dirs(typed)]).get(kind, ()):
+    if name in taken:
         raise UserError(f"new {kind} {name}: there is an option {kind}={name} already; take another name")
 
 

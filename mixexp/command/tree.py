@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,9 @@ class Command:
 
     examples: pairs of a command line and its meaning. more: the pages that say more. options: adds its options to a
     parser. overrides: whether words go on to Hydra: `run` then gets all words that are no option of the command as
-    `words`. own_options: whether --config-dir has a meaning for it. abbreviations: whether the beginning of an option
-    is enough. prepare: takes the words that argparse cannot read, and gives the values that they mean and the others.
+    `words`. hydra_options: the options of Hydra that the command takes besides; None: Hydra reads and refuses them
+    itself. own_options: whether --config-dir has a meaning for it. abbreviations: whether the beginning of an option is
+    enough. prepare: takes the words that argparse cannot read, and gives the values that they mean and the others.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Command:
     positionals: tuple[Positional, ...] = ()
     options: Callable[[argparse.ArgumentParser], Any] = no_options
     overrides: bool = False
+    hydra_options: Collection[str] | None = ()
     own_options: bool = False
     abbreviations: bool = True
     prepare: Callable[[Sequence[str]], tuple[dict[str, Any], list[str]]] = lambda words: ({}, [*words])
@@ -79,7 +81,12 @@ class Command:
         parser = self.parser(whole=False)
         if self.overrides:
             arguments, rest = parser.parse_known_args(words)
-            arguments.words = rest
+            arguments.words = [word for word in rest if word != "--"]
+            taken = self.hydra_options
+            if taken is not None and (
+                strange := [word for word in arguments.words if word.startswith("-") and word not in taken]
+            ):
+                self.parser().error(f"unrecognized arguments: {' '.join(strange)}")
         else:
             arguments = parser.parse_intermixed_args(words)
         for name, value in {**values, "folders": folders}.items():

@@ -1,4 +1,4 @@
-"""A table as LaTeX for \input: booktabs rules, shrunk to the column where it is wider."""
+r"""A table as LaTeX for \input: booktabs rules, shrunk to the column where it is wider."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _COMMANDS = str.maketrans(
 
 
 def latex(table: Table, name: str, rule: str | None = None) -> str:
-    """The headline table with its caption; name: the end of \label.
+    r"""The headline table with its caption; name: the end of \label.
 
     The caption holds the text that Markdown puts around the table: source, reductions, meaning of signs. The notes
     follow as comments, from which the author of a paper can choose.

@@ -230,7 +230,7 @@ def _clear_figures(folder: Path) -> None:
 
 
 def _name(table: Table) -> str:
-    """The end of a table's \label: its title, and a digest of it where the title has characters unfit for a label."""
+    r"""The end of a table's \label: its title, and a digest of it where the title has characters unfit for a label."""
     title = str(table.spec["title"])
     lossy = not re.fullmatch(r"[A-Za-z0-9. ]{,60}", title)
     return (

@@ -7,8 +7,6 @@ import functools
 import hashlib
 import json
 import secrets
-import shlex
-import sys
 import time
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +21,7 @@ from mixexp.errors import UserError
 from mixexp.files import Stamp, held, plain_name, quantity, read_json_or_nothing, stamp, timestamp, write_atomically
 from mixexp.sweeping.estimate import DurationModel
 from mixexp.text import one_line, shorten
-from mixexp.training.folder import LOCK, headline
+from mixexp.training.folder import LOCK, command_line, headline
 from mixexp.training.reader import SWEEPS, is_run, load_state, nothing_there, read_environment
 from mixexp.training.task import Task
 
@@ -113,9 +111,14 @@ def keep_plan(folder: Path, cells: int, runs: Sequence[PlannedRun], slots: int, 
     """
     (folder / SWEEPS).mkdir(parents=True, exist_ok=True)
     listed = [{"name": run.name, "label": run.label, "task": run.task.record()} for run in runs]
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    about = {"command": command, "started": started, "cells": cells, "slots": slots, "queue": queue, "runs": listed}
+    about = {
+        "command": command_line(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "cells": cells,
+        "slots": slots,
+        "queue": queue,
+        "runs": listed,
+    }
     write_atomically(folder / SWEEPS / f"{plan_name(runs)}.json", json.dumps(about, indent=1))
 
 

@@ -209,7 +209,7 @@ def environment(**facts: Any) -> dict[str, Any]:
     """The place of a run: commit, versions, machine, process, command line, start time, and facts of the caller."""
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": shlex.join([_program(), *sys.argv[1:]]),
+        "command": command_line(),
         "host": platform.node(),
         "process": os.getpid(),
         **facts,
@@ -231,10 +231,10 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _program() -> str:
-    """The program's name as the user typed it."""
+def command_line() -> str:
+    """The command as the user typed it, for a shell; `python -m mixexp` is mixexp there."""
     name = Path(sys.argv[0]).name
-    return "mixexp" if name == "__main__.py" else name
+    return shlex.join(["mixexp" if name == "__main__.py" else name, *sys.argv[1:]])
 
 
 def processor() -> str:

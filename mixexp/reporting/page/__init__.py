@@ -45,7 +45,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Part:
-    """A table, the end of its \label, and the files written of it."""
+    r"""A table, the end of its \label, and the files written of it."""
 
     table: Table
     name: str
