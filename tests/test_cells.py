@@ -672,7 +672,7 @@ def test_the_distance_to_an_experiment_is_the_same_as_with_hydras_own_compositio
     # what an option of the grid's cell sets, another one may not have
     cells = [cell for cell in cells if outcome(shared_composer(), cell.split())[0] == "cell"]
     fast = plan_of(*cells)
-    monkeypatch.setattr(planning, "Composer", SlowComposer)
+    monkeypatch.setattr("mixexp.plan.references.Composer", SlowComposer)
     slow = plan_of(*cells, compose=by_hydra)
     assert [vars(run) for run in fast.runs] == [vars(run) for run in slow.runs]
     assert fast.runs[0].differs_from_experiment == {}
