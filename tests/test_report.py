@@ -411,7 +411,7 @@ def test_no_runs_names_the_folder_and_what_is_near(tmp_path):
         write_report([tmp_path / "empty"])
     with pytest.raises(UserError, match=r"holds no run.*Folders in it with runs: small_data"):
         write_report([tmp_path])
-    with pytest.raises(UserError, match="is one run; a report is made of the folder"):
+    with pytest.raises(UserError, match="is one run; name the folder that holds the runs: "):
         write_report([tmp_path / "small_data" / "abc"])
 
 

@@ -396,6 +396,7 @@ def test_claims_are_decided_by_all_runs(tmp_path, conf, made):
         (["--order", "mix"], "--order mix: it needs a name and values, as in mix=none,mixup"),
         (["--order", "mxi=none", "--rows", "mix"], "--order mxi=none: mxi: it is neither rows nor columns. There are rows, mix, mixing, columns, subset.n, training images. Did you mean 'mixing'?"),
         (["--order", "mix=non", "--rows", "mix"], "--order mix=non: mix: there is no 'non'. Did you mean 'none'? There are none, bc, mixup."),
+        (["--rows", "alpha", "--order", "setting=x"], "setting: there is no 'x'. There are 'none, n = 100', 'none, n = 500', "),
         (["--where", "mix"], "--where mix: it needs a name and values"),
         (["--where", "mxi=none"], "--where mxi: no run has a value of 'mxi'. Did you mean 'mix'?"),
         (["--where", "mix=non"], "--where mix=non: no run has this value. There are none, bc, mixup. Did you mean 'none'?"),

@@ -176,7 +176,7 @@ class Changes:
                 if comparable(label(value)) not in there:
                     yield (
                         f"{said}: there is no {label(value)!r}.{closest(label(value), labels)} There are"
-                        f" {listed(labels, value)}."
+                        f" {listed(map(in_shell, labels), value)}."
                     )
 
     def _not_measured(self, there: Measured, labels: Sequence[str]) -> Iterator[str]:

@@ -299,7 +299,7 @@ def nothing_there(directory: Path) -> str:
     expected = f"expected run folders in it, {directory}/<run_id>/config.yaml, as a run of mixexp leaves them."
     parent = directory.resolve().parent
     if directory.is_dir() and is_run(directory):
-        return f"{directory} is one run; a report is made of the folder that holds the runs: {parent}"
+        return f"{directory} is one run; name the folder that holds the runs: {parent}"
     if inside := _with_runs(directory):
         return f"{directory} holds no run; {expected} Folders in it with runs: {', '.join(inside)}."
     beside = _with_runs(parent)
