@@ -73,6 +73,10 @@ def test_a_project_file_makes_the_commands_shorter_and_names_the_folder(tmp_path
     with pytest.raises(UserError, match=r"flat_loss\.py is there already"):
         new("loss", "flat")
     assert not (tmp_path / "own" / "loss" / "flat.yaml").exists(), "all files or none"
+    (tmp_path / "mixexp.yaml").write_text("config_dirs: [own]\ntrusted_modules: [sharp_loss]\n")
+    new("loss", "keen", "--dir", "other")
+    saves = "config_dirs: [own, other]; trusted_modules: [sharp_loss, keen_loss]\n"
+    assert capsys.readouterr().out.endswith(saves), "the whole lists, to be pasted"
 
 
 @pytest.fixture
@@ -144,6 +148,7 @@ def test_a_bad_name_is_refused_with_a_good_one(name, meant, tmp_path, monkeypatc
         (("mix", "mixup", "--dir", "c"), "there is an option mix=mixup already"),
         (("mix", "a"), "say where, --dir FOLDER"),
         (("mix", "a", "--dir", "afile"), "is a file"),
+        (("mix", "a", "--dir="), "the value is left empty"),
         (("mix", "a", "--dir", str(CONF)), "is the program's own folder"),
         (("mix",), "the following arguments are required: NAME"),
     ],

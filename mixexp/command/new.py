@@ -73,10 +73,12 @@ class Extension:
         if self.folder is not None:
             if self.folder.resolve() not in [folder.resolve() for folder in here.config_dirs]:
                 extra += ["--config-dir", str(self.folder)]
-                lines.append(f"config_dirs: [{self.folder}]")
+                lines.append(
+                    f"config_dirs: [{', '.join(str(_near(each)) for each in (*here.config_dirs, self.folder))}]"
+                )
             if self.kind != "experiment" and self.module not in here.trusted_modules:
                 extra.append(f"trusted_modules=[{self.module}]")
-                lines.append(f"trusted_modules: [{self.module}]")
+                lines.append(f"trusted_modules: [{', '.join([*here.trusted_modules, self.module])}]")
         if self.kind == "experiment":
             first = [["plan", self.name], ["reproduce", self.name]]
         else:
@@ -135,6 +137,8 @@ def _folder(named: str | None) -> Path | None:
     """The folder of options for the files: the one that is named, or the first of a mixexp.yaml, or None for the
     checkout that we are in."""
     if named is not None:
+        if not named:
+            raise UserError("new --dir=: the value is left empty; it needs a folder, such as --dir my_conf")
         folder = Path(named)
         if folder.exists() and not folder.is_dir():
             raise UserError(f"new --dir {named}: is a file, and a folder is needed")

@@ -93,14 +93,18 @@ def leaderboard(runs: Sequence[Run], metric: str, rule: str) -> list[Row]:
     return [row for rows in sorted(ranked, key=lambda rows: (-len(rows), rows[0].words)) for row in rows]
 
 
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def document(rows: Sequence[Row], metric: str, rule: str, lost: Sequence[Run]) -> str:
     """The leaderboard as Markdown; lost: the runs without a number, which are counted by outcome."""
     spec, by_protocol = of_metric(metric), grouped(rows, lambda row: row.protocol)
     runs = sum(len(row.runs) for row in rows)
     parts = [f"# Leaderboard: {plain(unit(spec, metric))}, {RULES[rule]}"]
     parts.append(
-        f"{runs} runs of {len(rows)} methods under {len(by_protocol)} protocols. Methods are ranked only where all but"
-        " the method and the seeds is equal."
+        f"{_counted(runs, 'run')} of {_counted(len(rows), 'method')} under {_counted(len(by_protocol), 'protocol')}."
+        " Methods are ranked only where all but the method and the seeds is equal."
     )
     parts.append(
         "Ranks are by the mean over seeds. A first place is chosen by the numbers it is shown with, which flatters it;"
