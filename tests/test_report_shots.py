@@ -212,7 +212,7 @@ def test_measures_of_the_same_runs_have_one_line(tmp_path):
     for mix in ("none", "mixup"):
         described = {**TABLE, "rows": {"label": "mixing", "key": "mix"}, "columns": columns, "published": {}}
         rich(tmp_path / mix, matrix(20, 10, 5), mix=mix, table=described)
-    assert [row[0] for row in sheet(of(tmp_path)).rows] == ["mixup", "none"]
+    assert [row[0] for row in sheet(of(tmp_path)).rows] == ["none", "mixup"]
 
 
 def test_per_cent_have_two_digits_in_a_table_of_another_unit(tmp_path):
