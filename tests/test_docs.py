@@ -38,6 +38,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ELSEWHERE = {
     r"python3 -m venv .venv && .venv/bin/pip install -q -e \S+( && .venv/bin/(mixexp|pytest) .*)?": ".ci/run",
     r"source .venv/bin/activate": ".ci/run",
+    r"pytest my_conf/test_\w+_mix.py": "tests/test_new.py",
     r"pytest -n0 -k \w+ tests/test_mix.py tests/test_build.py tests/test_structure.py": "tests/test_own_option.py",
 }
 """Commands of other programs, as they stand in blocks, and who runs them."""
@@ -150,9 +151,8 @@ def composed(words: Sequence[str]) -> None:
             *(f"experiment={name}" for name in names if name in options(folders)["experiment"]),
             *words[len(names) :],
         ]
-    words = [
-        word for word in words if word != "-m" and not re.match(r"\+?hydra[./]launcher", word)
-    ]  # test_launchers.py
+    # test_launchers.py and test_json.py run these
+    words = [word for word in words if word not in ("-m", "--json") and not re.match(r"\+?hydra[./]launcher", word)]
     groups = options(folders)
     parsed = parse([rewritten(override) for override in parse(words, groups)], groups)
     first = [

@@ -72,7 +72,10 @@ def test_a_card_says_what_when_with_which_settings_and_where_its_source_is(group
 
 def test_a_card_has_the_equation_the_deviations_and_the_refusals_of_the_docstrings(pages):
     assert 'abstract "Equation"\n    Kullback-Leibler divergence Σ\\_c t\\_c·' in pages["methods/loss/kl.md"]
-    assert "softmax over classes in place of one sigmoid each" in pages["methods/loss/focal.md"].partition("differs")[2]
+    assert (
+        "softmax over classes instead of one sigmoid per class"
+        in pages["methods/loss/focal.md"].partition("differs")[2]
+    )
     card = pages["methods/mix/bc_plus.md"]
     assert "| image |" in card.partition("## What it goes with")[2]
     assert "mix.from\\_epoch = …: the run has … epochs" in card.partition("## What it refuses")[2]
