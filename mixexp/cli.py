@@ -41,6 +41,10 @@ def main() -> None:
             COMMANDS[words[0]](words[1:])
         elif "-h" in words or "--help" in words:
             print(overview(), end="")
+        elif words == ["--version"]:
+            from importlib.metadata import version
+
+            print(f"mixexp {version('mixexp')}")
         elif words and re.fullmatch(r"[a-z_]+", words[0]):
             _refuse(words)
         else:

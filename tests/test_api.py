@@ -234,7 +234,12 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_a_sweep_gives_its_own_runs(swept: Any) -> None:
     assert isinstance(swept, mixexp.Runs) and len(swept) == 4 and {run.outcome for run in swept} == {"finished"}
     assert swept.varying() == ["mix", "seed"] and "4 finished; differ in mix, seed" in repr(swept)
-    assert {run.config["choices"]["mix"] for run in swept} == {"none", "mixup"}
+    assert [(run.config["choices"]["mix"], run.config["seed"]) for run in swept] == [
+        ("none", 0),
+        ("none", 1),
+        ("mixup", 0),
+        ("mixup", 1),
+    ], "in the order of the grid"
     assert len(mixexp.runs(swept[0].folder.parent)) == 5 and len(mixexp.runs(swept[0].folder)) == 1
     assert isinstance(swept[1:], mixexp.Runs) and len(swept[1:]) == 3 and swept[-1] is swept[3]
 

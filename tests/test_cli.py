@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,11 @@ def test_list_names_every_option(tmp_path, mixexp_here):
         assert group in done.stdout
         for option, lines in members.items():
             assert f"{option} " in done.stdout and lines[0] in done.stdout
+
+
+def test_the_version_is_that_of_mixexp(tmp_path, mixexp_here):
+    shown = mixexp_here("--version", cwd=tmp_path)
+    assert (shown.returncode, shown.stdout) == (0, f"mixexp {version('mixexp')}\n")
 
 
 def test_an_option_and_a_class_of_the_users_own(tmp_path):

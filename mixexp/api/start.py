@@ -211,14 +211,15 @@ def _pass_on(stream: IO[str], message: list[str]) -> None:
 
 
 def _of_last_plan(folder: Path, began: float) -> Runs:
-    """The runs of the sweep that began in a folder after a moment; all runs there where it kept no plan.
+    """The runs of the sweep that began in a folder after a moment, in the order of its grid.
 
-    A search keeps none.
+    All runs there where it kept no plan, as a search does.
     """
     from mixexp.files import read_json_or_nothing
 
     plans = [path for path in (folder / SWEEPS).glob("*.json") if path.stat().st_mtime >= began - 1]
     about = read_json_or_nothing(max(plans, key=lambda path: path.stat().st_mtime)) if plans else {}
-    names = {entry.get("name") for entry in about.get("runs", ()) if isinstance(entry, Mapping)}
+    names = [entry.get("name") for entry in about.get("runs", ()) if isinstance(entry, Mapping)]
     all_runs = runs(folder)
-    return all_runs.where(lambda each: each.folder.name in names) if names else all_runs
+    by_name = {run.folder.name: run for run in all_runs}
+    return Runs([by_name[name] for name in names if name in by_name]) if names else all_runs

@@ -115,7 +115,7 @@ COMMANDS = (
             ("mixexp data digits", "the sizes of a data set that scikit-learn brings"),
             ("mixexp data mnist cifar10 data_dir=~/data", "two data sets in a folder of yours"),
         ),
-        more=("docs/own_code.md",),
+        more=("docs/data.md",),
         overrides=True,
         own_options=True,
         run=_data,
