@@ -217,6 +217,17 @@ def test_folders_with_plans_of_their_own_are_in_the_order_of_their_sweeps(tmp_pa
     assert sorted(ranks, key=ranks.get) == ["none", "bc_plus", "bc", "mixup"]
 
 
+def test_runs_of_the_last_sweep_that_have_not_begun_are_counted(tmp_path):
+    leave(tmp_path / "none", mix="none")
+    plan(tmp_path, first=["none", "gone"], second=["none", "mixup", "n" * 300])
+    remark = f"2 of the 3 runs of the last sweep in {tmp_path.name} have not begun."
+    assert remark in build_table(load_runs(tmp_path)).remarks
+    leave(tmp_path / "mixup", mix="mixup")
+    plan_of_all = {"started": "2026-12-01", "runs": [{"name": "none"}, {"name": "mixup"}]}
+    (tmp_path / "sweeps" / "third.json").write_text(json.dumps(plan_of_all))
+    assert not any("not begun" in remark for remark in build_table(load_runs(tmp_path)).remarks)
+
+
 def test_a_damaged_plan_has_no_order(tmp_path):
     (tmp_path / "sweeps").mkdir()
     for name, text in (("a", "{"), ("b", '{"runs": 3}'), ("c", '{"runs": [1, {"name": "x"}, {}]}')):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ from mixexp.reporting.stats import STATISTICS, Statistic
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, flatten, lookup, under
 from mixexp.spec.swap import swapped
 from mixexp.spec.table import AXES, DEFAULTS, better, scale, table_problems, unit
-from mixexp.training.reader import Run
+from mixexp.training.reader import Run, plans
 
 REDUCED = {"test.n": "tested on {values} examples"}
 """Settings whose reduction a sentence says, and the words for a value; any other is named by its key."""
@@ -306,6 +307,7 @@ def build_table(runs: list[Run], rule: str | None = None, title: str = "runs", b
         for place in places:
             table.cells.setdefault(place, []).append(run)
         table.unmatched.extend([] if places else [run])
+    table.remarks.extend(_not_begun(runs))
     table.remarks.extend(parts_of_test(runs))
     table.remarks.extend(_pooled(table))
     table.remarks.extend(_edited(runs))
@@ -547,6 +549,18 @@ def _pooled(table: Table) -> list[str]:
         for keys, where in mixed.items()
         if keys
     ]
+
+
+def _not_begun(runs: Sequence[Run]) -> list[str]:
+    """A remark for each folder whose last sweep has planned runs that have no folder yet."""
+    remarks = []
+    for folder in dict.fromkeys(run.folder.parent for run in runs):
+        names = planned[-1][1] if (planned := plans(folder)) else []
+        missing = sum(not os.path.exists(folder / name) for name in names)  # of any text, as a plan may have
+        if missing:
+            have = "has" if missing == 1 else "have"
+            remarks.append(f"{missing} of the {len(names)} runs of the last sweep in {folder.name} {have} not begun.")
+    return remarks
 
 
 def _edited(runs: Sequence[Run]) -> list[str]:
