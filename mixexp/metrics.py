@@ -59,7 +59,7 @@ def by_class(confusion: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def select(values: list[float], rule: str, better: str, held_out: Sequence[float] = ()) -> float:
+def select(values: Sequence[float], rule: str, better: str, held_out: Sequence[float] = ()) -> float:
     """The value of a run, from its evaluations in order, by a selection rule; held_out: their validation accuracies."""
     if rule == "best_validation":
         return values[held_out.index(max(held_out))]
