@@ -320,10 +320,10 @@ def test_metric_rule_baseline_title_note_and_figure(sweep, made, tmp_path):
     assert text.startswith("# My title\n") and "- Mine, too.\n- And more.\n" in text
     assert rows_of(text, "Test error (%), best on test")[0] == [
         "100",
+        "37.00 ± 1.00 (3)",
         "33.00 ± 1.00 (3)",
         "31.00 ± 1.00 (3)",
-        "37.00 ± 1.00 (3)",
-    ]
+    ], "the baseline first"
     assert {row[1] for row in rows_of(text, "Differences")} == {"bc − none", "mixup − none"}
     assert "![against](against.png)" in text and (tmp_path / "report" / "against.pdf").exists()
     assert "from the command line (--metric, --title, --rows, --columns, --figure, --note)" in text
@@ -399,7 +399,7 @@ def test_claims_are_decided_by_all_runs(tmp_path, conf, made):
         (["--rows", "alpha", "--order", "setting=x"], "setting: there is no 'x'. There are 'none, n = 100', 'none, n = 500', "),
         (["--where", "mix"], "--where mix: it needs a name and values"),
         (["--where", "mxi=none"], "--where mxi: no run has a value of 'mxi'. Did you mean 'mix'?"),
-        (["--where", "mix=non"], "--where mix=non: no run has this value. There are none, bc, mixup. Did you mean 'none'?"),
+        (["--where", "mix=non"], "--where mix=non: no run has this value. There are bc, mixup, none. Did you mean 'none'?"),
         (["--where", "mix=none", "--where", "mix=bc"], "--where mix=bc: no run has two values of mix, and all conditions have to hold. Runs with one or the other are --where mix=none,bc."),
         (["--where", "mix=none", "--where", "alpha=1"], "--where alpha=1: no run has it together with mix=none. The runs with mix=none have alpha null."),
         (["--title", ""], "--title '': it is empty; a text was expected"),
