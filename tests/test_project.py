@@ -167,7 +167,7 @@ def test_it_acts_for_every_command(place: Path) -> None:
     assert "--config-dir" not in json.dumps([run.environment["command"] for run in runs]), "what was typed"
     kept = str(next(run.folder for run in runs if run.config["keep_checkpoint"]))
     assert "probe_training_error.csv" in said("probe", kept, "probe=training_error")
-    assert "3 runs of 1 methods" in said("leaderboard")
+    assert "3 runs of 1 method under 1 protocol." in said("leaderboard")
     assert "3 of 3 runs" in said("report", "../results/runs")
     assert "1x8x8" in said("data", "digits")
     option(
