@@ -4,6 +4,7 @@ Hydra imports this in every application, so it stays light. Annotations are not 
 module before it is in sys.modules, where a dataclass would look them up.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,7 +88,14 @@ class PlanLauncher(PoolLauncher):
         show_plan(_composed(self, job_overrides), job_overrides)
 
 
-class GridSweeper(BasicSweeper):
+class _Sweeper(BasicSweeper):
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        # Hydra has read its words; records and messages show the user's own
+        sys.argv[:] = getattr(task_function, "command_line", sys.argv)
+
+
+class GridSweeper(_Sweeper):
     """Hydra's basic sweeper, with a grid of blocks in an experiment's file and the common axes of `params`."""
 
     def __init__(self, params: dict[str, str] | None, grid: list[Any]) -> None:
@@ -125,7 +133,7 @@ def _composed(plugin: Any, jobs: Sequence[Sequence[str]]) -> list[Any]:
     return compose_all(composer(plugin.hydra_context.config_loader, plugin.config), jobs)
 
 
-class SearchSweeper(BasicSweeper):
+class SearchSweeper(_Sweeper):
     """A search, in which Optuna chooses the runs from a space of settings; set up like Hydra's basic sweeper."""
 
     def __init__(self, **settings: Any) -> None:

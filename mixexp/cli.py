@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
+import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
 
 from mixexp.command import extend, look, make, reports, weights
 from mixexp.command.tree import WIDTH, Command
-from mixexp.errors import UserError, closest, say, warnings_as_notes
+from mixexp.errors import UserError, closest, meant, say, warnings_as_notes
 from mixexp.plan.options import expand_home, options, user_folders
 from mixexp.settings import CONF
+from mixexp.text import in_shell
 
 COMMANDS: dict[str, Command] = {
     command.name: command for module in (make, look, reports, weights, extend) for command in module.COMMANDS
 }
 """Every sub-command by its name, in the order of `mixexp --help`."""
-USAGE = """\
-mixexp [KEY=VALUE ...]       one run, e.g. mixexp dataset=mnist model=mnist_cnn mix=mixup alpha=0.2
-mixexp -m [KEY=VALUE ...]    a sweep, e.g. mixexp -m mix=none,mixup seed=0,1,2
+SWEEP = "mixexp -m mix=none,mixup seed=0,1,2"
+USAGE = f"""\
+mixexp KEY=VALUE ...         one run, e.g. mixexp dataset=mnist model=mnist_cnn mix=mixup alpha=0.2
+mixexp -m KEY=VALUE ...      a sweep, e.g. {SWEEP}
 mixexp -m experiment=NAME    an experiment's whole grid; overrides narrow or change it
 mixexp COMMAND ...           a command below; mixexp COMMAND --help shows its arguments and examples
 """
@@ -37,16 +41,19 @@ def main() -> None:
     words = [expand_home(word) for word in sys.argv[1:]]
     try:
         words = _command_first(words)
+        _refuse_blanks(words)
         if words and words[0] in COMMANDS:
             COMMANDS[words[0]](words[1:])
-        elif "-h" in words or "--help" in words:
+        elif not words or "-h" in words or "--help" in words:
             print(overview(), end="")
         elif words == ["--version"]:
             from importlib.metadata import version
 
             print(f"mixexp {version('mixexp')}")
-        elif words and re.fullmatch(r"[a-z_]+", words[0]):
+        elif re.fullmatch(r"[a-z_]+", words[0]):
             _refuse(words)
+        elif set(words) <= set(make.MULTIRUN):
+            raise UserError(f"{words[0]}: no settings to sweep, e.g. {SWEEP} or mixexp -m experiment=quickstart")
         else:
             from mixexp.sweeping.application import application
 
@@ -79,10 +86,18 @@ def _command_first(words: list[str]) -> list[str]:
     return [*rest, *(f"--config-dir={folder}" for folder in folders)] if rest and rest[0] in COMMANDS else words
 
 
+def _refuse_blanks(words: Sequence[str]) -> None:
+    """Raise UserError for an override in several words: KEY = VALUE, KEY =VALUE or KEY= VALUE."""
+    for place, (word, following) in enumerate(itertools.pairwise(words)):
+        parts = words[place : place + 2 + (following == "=")]
+        divided = following.startswith("=") or (word.endswith("=") and re.fullmatch(r"[\w.,]+", following))
+        if divided and re.fullmatch(r"[+~]*[\w./]+=?", word) and not (place == 0 and word in COMMANDS):
+            problem = "an override is KEY=VALUE, without blanks around the ="
+            raise UserError(f"{shlex.join(parts)}: {problem}.{meant(in_shell(''.join(parts)))}")
+
+
 def _refuse(words: Sequence[str]) -> None:
     """Raise UserError for a word that is no command."""
-    if words[1:] and words[1].startswith("="):
-        raise UserError(f"{' '.join(words[:3])}: an override is KEY=VALUE, without blanks around the =")
     chosen = [f"{group}={words[0]}" for group, members in options([CONF]).items() if words[0] in members]
     near = f" Did you mean {' or '.join(map(repr, chosen))}?" if chosen else closest(words[0], COMMANDS)
     raise UserError(f"{words[0]}: no such command.{near} There are {', '.join(COMMANDS)}; mixexp --help says more.")

@@ -31,11 +31,15 @@ class RunsFailed(UserError):
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are UserErrors; prog: "mixexp COMMAND"."""
 
+    def flags(self) -> list[str]:
+        """Its options, as --json."""
+        return [name for name in self._option_string_actions if name.startswith("--")]
+
     def error(self, message: str) -> NoReturn:
         choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
         strange = re.search(r"unrecognized arguments: ([^ ]*)", message)
         near = closest(choice[1], re.findall(r"[^\s,']+", choice[2])) if choice else ""
-        near = closest(strange[1], self._option_string_actions) if strange else near
+        near = closest(strange[1], self.flags()) if strange else near
         raise UserError(f"{self.prog.removeprefix('mixexp ')}: {message}; {self.prog} --help says more.{near}")
 
 
@@ -48,10 +52,19 @@ def closest(value: object, choices: Iterable[object], key: str = "") -> str:
     match = next(iter(resembling(value, choices)), None)
     if match is None:
         return ""
-    word = in_shell(match)
-    if key:
-        word = override(key.removesuffix("[]"), [match] if key.endswith("[]") else match)
-    return f" Did you mean {unbroken(word if word.endswith(chr(39)) else f'{chr(39)}{word}{chr(39)}')}?"
+    return meant(override(key.removesuffix("[]"), [match] if key.endswith("[]") else match) if key else in_shell(match))
+
+
+def closest_path(path: Path, names: Iterable[str]) -> str:
+    """`closest` of a path's name among those beside it; the answer is a whole path, as the path itself was typed."""
+    match = next(iter(resembling(path.name, names)), None)
+    return "" if match is None else meant(in_shell(str(path.parent / match)))
+
+
+def meant(*words: str) -> str:
+    """``" Did you mean 'a' or 'b'?"`` for words as a shell takes them; empty without any."""
+    quoted = [unbroken(word if word.endswith("'") else f"'{word}'") for word in words]
+    return f" Did you mean {' or '.join(quoted)}?" if quoted else ""
 
 
 def refusal(problem: str, near: str, choices: str) -> str:

@@ -134,8 +134,17 @@ def listed(names: Iterable[object], near: object = None) -> str:
     return f"{', '.join([*first, *rest][:LISTED_OF_MANY])} and {len(texts) - LISTED_OF_MANY} more"
 
 
+def enumerated(texts: Iterable[str], last: str = "and") -> str:
+    """Texts with commas, and a word before the last of them: a, b and c."""
+    *first, end = list(texts) or [""]
+    return f"{', '.join(first)} {last} {end}" if first else end
+
+
 def resembling(value: object, choices: Iterable[object], count: int = 1) -> list[str]:
-    """At most `count` choices that resemble a value, the nearest first; case is ignored."""
+    """At most `count` choices that resemble a value, the nearest first; case is ignored.
+
+    Behind those of a similar spelling come those that begin with the value, or have it as a word: macro_f1 for f1.
+    """
     texts = list(dict.fromkeys(map(str, choices)))
     by_case: dict[str, list[str]] = {}
     for text in texts:
@@ -148,7 +157,10 @@ def resembling(value: object, choices: Iterable[object], count: int = 1) -> list
         for key in difflib.get_close_matches(word.casefold(), by_case, n=count, cutoff=0.6)
         for text in by_case[key]
     ]
-    return list(dict.fromkeys([*exact, *near, *folded]))[:count]
+    word = word.casefold()
+    parts = [text for text in texts if len(word) > 2 and text.casefold().startswith(word)]
+    parts += [text for text in texts if len(word) > 1 and word in re.split(r"[\W_]+", text.casefold())]
+    return list(dict.fromkeys([*exact, *near, *folded, *parts]))[:count]
 
 
 def in_shell(word: str) -> str:

@@ -67,10 +67,10 @@ def test_a_run_gives_the_same_numbers_alone_in_a_sweep_and_beside_seven_others(t
 @pytest.mark.parametrize(
     "words, expected",
     [
-        (["alhpa=1"], ["alhpa", "Did you mean 'alpha'?"]),
+        (["alhpa=1"], ["alhpa", "Did you mean 'alpha=1'?"]),
         (["mix=mixpu"], ["mixpu", "bc, bc_", "Did you mean 'mixup'?"]),
         (["mix.ratoi.per=epoch", "mix=mixup"], ["mix.ratoi"]),
-        (["loss=focal", "loss.gama=1"], ["loss.gama", "loss.gamma", "Did you mean 'loss.gamma'?"]),
+        (["loss=focal", "loss.gama=1"], ["loss.gama", "loss.gamma", "Did you mean 'loss.gamma=1'?"]),
         (["+foo=1"], ["foo", "no such setting"]),
         (["epochs=many"], ["epochs = many: needs a whole number"]),
         (["alpha=-1", "mix=mixup"], ["alpha = -1", "needs a number above 0"]),

@@ -259,7 +259,7 @@ def test_bold_and_stars_are_of_one_family_where_the_baseline_is_the_best(tmp_pat
         assert 2 * p < 0.05 < 3 * p, "it differs by two comparisons with none, and not by three pairs"
     table = table_of(tmp_path, levels, baseline="none")
     assert bold(table) == {"none"} and all(one.significant for one in contrasts(table))
-    assert "Holm's correction over the table's own comparisons)" in best(table).legend
+    assert "Holm's correction over the table's comparisons)" in best(table).legend
     turned = table_of(tmp_path / "turned", levels, baseline="mixup")
     assert bold(turned) == set(levels), "the best has no comparison with bc"
     assert "Holm's correction over all pairs of the table)" in best(turned).legend

@@ -563,8 +563,12 @@ def test_several_values_without_m(refusal: Callable[..., str], words: list[str],
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["lr=0.1"], f"lr: no such setting. Did you mean 'optimizer.lr'? There are {ROOTS}, experiment."),
-        (["width=4"], f"width: no such setting. Did you mean 'model.width'? There are {ROOTS}, experiment."),
+        (["lr=0.1"], f"lr: no such setting. Did you mean 'optimizer.lr=0.1'? There are {ROOTS}, experiment."),
+        (
+            ["mix=mixup", "mix.alpha=0.3"],
+            "mix.alpha: no such setting. Did you mean 'alpha=0.3'? There are mix.step_size.",
+        ),
+        (["width=4"], f"width: no such setting. Did you mean 'model.width=4'? There are {ROOTS}, experiment."),
         (["gamma=2"], "gamma: no such setting. loss.gamma is a setting of loss=focal: mixexp loss=focal loss.gamma=2"),
         (
             ["loss.gama=2"],
@@ -603,7 +607,7 @@ def test_several_values_without_m(refusal: Callable[..., str], words: list[str],
         ),
         (
             ["-m", "loss=focal,kl", "loss.gama=2"],
-            "loss.gama: no such setting. Did you mean 'loss.gamma'? There are loss.gamma, loss.class_weights.",
+            "loss.gama: no such setting. Did you mean 'loss.gamma=2'? There are loss.gamma, loss.class_weights.",
         ),
     ],
 )
@@ -803,6 +807,10 @@ OPTIONS = (
     "words, message",
     [
         (["--mulitrun", "seed=0,1"], f"--mulitrun: no such option. Did you mean '--multirun'? {OPTIONS}"),
+        (["--mix", "mixup"], f"--mix: no such option. Did you mean 'mix=mixup'? {OPTIONS}"),
+        (["-m", "--seed", "0,1"], f"--seed: no such option. Did you mean 'seed=0,1'? {OPTIONS}"),
+        (["plan", "--mix", "mixup"], f"--mix: no such option. Did you mean 'mix=mixup'? {OPTIONS}"),
+        (["plan", "quickstart", "--jsn"], "plan: --jsn: no such option. Did you mean '--json'?"),
         (["--Multirun", "seed=0,1"], f"--Multirun: no such option. Did you mean '--multirun'? {OPTIONS}"),
         (["-multirun", "seed=0,1"], f"-multirun: no such option. Did you mean '--multirun'? {OPTIONS}"),
         (["seed=0", "--config-dri=x"], f"--config-dri=x: no such option. Did you mean '--config-dir'? {OPTIONS}"),
@@ -902,7 +910,14 @@ def test_a_command_that_is_suggested_for_one_configuration_shows_it(
             ["mnist"],
             "mnist: no such command. Did you mean 'dataset=mnist'? There are {commands}; mixexp --help says more.",
         ),
-        (["seed", "=", "0"], "seed = 0: an override is KEY=VALUE, without blanks around the ="),
+        *(
+            (words, f"{' '.join(words)}: an override is KEY=VALUE, without blanks around the =. Did you mean 'seed=0'?")
+            for words in (["seed", "=", "0"], ["seed", "=0"], ["seed=", "0"])
+        ),
+        (
+            ["-m"],
+            "-m: no settings to sweep, e.g. mixexp -m mix=none,mixup seed=0,1,2 or mixexp -m experiment=quickstart",
+        ),
         (
             ["epochs=1", "mnist"],
             "mnist: an override is KEY=VALUE, without blanks around the =. Did you mean dataset=mnist?",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -164,7 +164,8 @@ def test_it_acts_for_every_command(place: Path) -> None:
         run.environment["project_file"] == "../mixexp.yaml" and "pj_mixes" in run.environment["own_code"]
         for run in runs
     )
-    assert "--config-dir" not in json.dumps([run.environment["command"] for run in runs]), "what was typed"
+    typed = [("-m", *SMALL, "seed=0,1", "keep_checkpoint=true"), (*SMALL, "seed=2")]
+    assert {run.environment["command"] for run in runs} == {shlex.join(["mixexp", *words]) for words in typed}
     kept = str(next(run.folder for run in runs if run.config["keep_checkpoint"]))
     assert "probe_training_error.csv" in said("probe", kept, "probe=training_error")
     assert "3 runs of 1 method under 1 protocol." in said("leaderboard")
@@ -175,7 +176,7 @@ def test_it_acts_for_every_command(place: Path) -> None:
         "experiment/own",
         "# @package _global_\n# ours: mine.\nname: own\nhydra: {sweeper: {grid: [{mix: [mine], seed: [0]}]}}\n",
     )
-    assert "1 of 1 runs" in said("reproduce", "own", *SMALL[1:]) and (place / "results" / "own").is_dir()
+    assert "1 of 1 run has" in said("reproduce", "own", *SMALL[1:]) and (place / "results" / "own").is_dir()
     refused = said("mix=mien", code=2)
     assert (
         f"One of your own would be {place / 'conf' / 'mix' / 'mien.yaml'}." in refused

@@ -404,12 +404,12 @@ def test_no_runs_names_the_folder_and_what_is_near(tmp_path):
     leave(tmp_path / "small_data" / "abc")
     (tmp_path / "empty").mkdir()
     with pytest.raises(
-        UserError, match=r"smal_data is not a folder; expected run folders.*Did you mean 'small_data'\?"
+        UserError, match=rf"smal_data is not a folder; expected run folders.*Did you mean '{tmp_path}/small_data'\?"
     ):
         write_report([tmp_path / "smal_data"])
     with pytest.raises(UserError, match=r"empty holds no run.*Folders with runs beside it: small_data"):
         write_report([tmp_path / "empty"])
-    with pytest.raises(UserError, match=r"holds no run.*Folders in it with runs: small_data"):
+    with pytest.raises(UserError, match=r"holds no run.*as a run of mixexp leaves them. Did you mean '.*/small_data'"):
         write_report([tmp_path])
     with pytest.raises(UserError, match="is one run; name the folder that holds the runs: "):
         write_report([tmp_path / "small_data" / "abc"])

@@ -355,7 +355,7 @@ def test_the_commands_print_and_write(tmp_path):
     ("words", "said"),
     [
         (("compare", "outputs/a", "outputs/c"), "outputs/c"),
-        (("compare", "outputs/a", "outputs/baseline_ol"), "Did you mean 'baseline_old'"),
+        (("compare", "outputs/a", "outputs/baseline_ol"), "Did you mean 'outputs/baseline_old'"),
         (("compare", "outputs/a"), "required: SECOND"),
         (("compare", "outputs/a", "outputs/a", "--metric", "acuracy"), "acuracy"),
         (("leaderboard", "nowhere"), "nowhere is no folder"),

@@ -44,7 +44,7 @@ def test_columns_are_compared_seed_by_seed_in_each_row(tmp_path):
         (5.25, expected.pvalue, expected.pvalue)
     )
     assert one.significant
-    assert "| 100 | label-mix − none | 2 (1 runs unpaired) | +2.75 |  |  |  |  |" in markdown(
+    assert "| 100 | label-mix − none | 2 (1 run unpaired) | +2.75 |  |  |  |  |" in markdown(
         build_table(load_runs(tmp_path))
     )
     few = found["100"]

@@ -292,7 +292,7 @@ def test_unequal_classes_have_balanced_accuracy_beside_accuracy(tmp_path):
     runs = load_runs(tmp_path)
     assert usual_metric(runs) == "balanced_accuracy"
     table = build_table(runs)
-    assert cells_of(markdown(table), "Metrics as labelled") == [
+    assert cells_of(markdown(table), "Test balanced accuracy and accuracy (%)") == [
         ["none", "30.00 (1)", "50.00 (1)"],
         ["mixup", "40.00 (1)", "60.00 (1)"],
     ]

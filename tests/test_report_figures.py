@@ -278,6 +278,20 @@ def test_panels_lie_in_a_grid_and_too_many_are_refused(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("last", [3, 7, 20, 999, 200_000])
+@pytest.mark.parametrize("ruler", ["step", "epoch"])
+def test_curves_have_ticks_at_whole_steps_and_epochs(ruler, last, tmp_path):
+    run = leave(tmp_path / "a", table=None)
+    column = "step" if ruler == "step" else "step,epoch"
+    rows = [f"{place}{f',{place}' * (ruler == 'epoch')},0.5,1.0" for place in (1, last)]
+    (run / "metrics.csv").write_text("\n".join([f"{column},accuracy,train_loss", *rows]) + "\n")
+    figure = draw(build_table(load_runs(tmp_path)), spec_of("curves", y=["accuracy"]))
+    panel = figure.axes[0]
+    figure.canvas.draw()
+    assert panel.get_xlabel() == ruler
+    assert len(panel.get_xticks()) > 1 and all(float(tick).is_integer() for tick in panel.get_xticks())
+
+
 def test_ticks_are_written_in_full_in_thousands_where_they_would_touch_and_never_over_each_other():
     for scale, places in (
         ("log", [100, 250, 500, 1000, 5000, 10000, 20000, 50000]),

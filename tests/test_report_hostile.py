@@ -84,7 +84,7 @@ def test_a_folder_that_cannot_be_looked_into_is_listed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "exists", refused)
     text = write_report([tmp_path / "runs"])[0].read_text(encoding="utf-8")
-    assert "| damaged | closed |" in text and "1 of 2 runs have a result" in text
+    assert "| damaged | closed |" in text and "1 of 2 runs has a result" in text
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from test_report_figures import SPECS, rich, spec_of
 from mixexp.errors import UserError
 from mixexp.reporting.figures import draw, save, standard, style
 from mixexp.reporting.figures.scores import only_what_fits
+from mixexp.reporting.markdown import markdown
 from mixexp.reporting.tables import Table, build_table
 from mixexp.reporting.write import write_report, write_table
 from mixexp.spec.table import quantity
@@ -166,11 +167,15 @@ def test_published_values_are_hollow_at_the_place_of_ours(tmp_path):
     assert not drawn(scores(table, published=False)[0].axes[0], "published")
 
 
-def test_intervals_beyond_100_per_cent_end_at_the_frame(tmp_path):
+def test_an_interval_of_fractions_ends_at_100_per_cent(tmp_path):
     for seed, value in enumerate((0.90, 1.0, 0.97)):
         leave(tmp_path / str(seed), (value,), seed=seed)
-    (panel,) = scores(build_table(load_runs(tmp_path)))[0].axes
-    assert max(drawn(panel, "interval")[0][:, 1]) > 105 and 100 < panel.get_ylim()[1] < 102
+    table = build_table(load_runs(tmp_path))
+    (panel,) = scores(table)[0].axes
+    low, high = interval((0.90, 1.0, 0.97))
+    assert high > 105 and low < 90, "Student's t has no limits"
+    assert max(drawn(panel, "interval")[0][:, 1]) == 100 and 100 < panel.get_ylim()[1] < 102
+    assert f"[{low:.2f}–100.00]" in markdown(table)
 
 
 # --- baselines ---

@@ -134,7 +134,7 @@ WHICH = "runs --remove: say which ones, as in outcome=failed or mix=mixup; witho
             ["outputs/try", "mix=bc", "seed=0"],
             "no run here has all of mix=bc seed=0, and each of these alone some runs have",
         ),
-        (["outputs/tru"], "runs: outputs/tru is no folder. Did you mean 'try'?"),
+        (["outputs/tru"], "runs: outputs/tru is no folder. Did you mean 'outputs/try'?"),
         (["mix=none"], "runs: name a folder of runs, such as outputs/quickstart"),
         (["outputs/try", "--remove"], WHICH),
         (["outputs/try", "--remove", "--yes"], WHICH),

@@ -700,7 +700,7 @@ def test_without_optuna_it_is_said_how_to_get_it_and_everything_else_works(place
     )
     words = [word for word in SLOW if "hydra" not in word]
     code, output, errors = mixexp(place, *words, path=str(place / "elsewhere"))
-    assert code == 0 and "1 runs, 1 done" in output, errors
+    assert code == 0 and "1 run, 1 done" in output, errors
 
 
 # --- the space ---

@@ -186,6 +186,19 @@ def test_an_experiment_file_that_cannot_be_read_is_said(tmp_path, conf, made):
         made(runs, conf=conf)
 
 
+def test_an_error_in_the_table_of_a_file_is_said_before_anything_is_written(tmp_path, conf, made):
+    runs = leave_all(tmp_path / "runs", "mine", TABLE)
+    wrong = {"metrik": "error", "rows": {"label": "images", "keey": "subset.n"}, "figures": [{"file": "a"}]}
+    write(conf, wrong)
+    with pytest.raises(UserError) as refused:
+        made(runs, conf=conf)
+    metric, rows, figure = str(refused.value).splitlines()
+    assert metric.startswith("experiment mine: table has no key 'metrik'. Did you mean 'metric'?")
+    assert rows.startswith("experiment mine: table.rows has no key 'keey'. Did you mean 'key'?")
+    assert figure.startswith("experiment mine: figure a: kind is")
+    assert not (tmp_path / "report").exists()
+
+
 def test_what_was_typed_for_the_table_stays(tmp_path, conf, made):
     runs = leave_all(tmp_path / "runs", "mine", TABLE | {"title": "typed"})
     for path in runs.glob("*/environment.json"):
@@ -264,17 +277,17 @@ def sweep(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "head", "rows"),
     [
-        (["--rows", "mix", "--columns", "subset.n"], ["mixing", "100", "500"], ["none", "bc", "mixup"]),
+        (["--rows", "mix", "--columns", "subset.n"], ["mixing", "n = 100", "n = 500"], ["none", "bc", "mixup"]),
         (["--columns", "mix"], ["training images", "none", "bc", "mixup"], ["100", "500"]),
         (["--rows", "subset.n"], ["training images", "none", "bc", "mixup"], ["100", "500"]),
         (["--rows", "mix", "--where", "subset.n=100"], ["mixing", "accuracy", "95 % interval"], ["none", "bc", "mixup"]),
-        (["--rows", "mix", "--order", "mix=none,mixup"], ["mixing", "100", "500"], ["none", "mixup", "bc"]),
+        (["--rows", "mix", "--order", "mix=none,mixup"], ["mixing", "n = 100", "n = 500"], ["none", "mixup", "bc"]),
         (["--columns", "mix", "--order", "columns=none", "--order", "rows=500"], ["training images", "none", "bc", "mixup"], ["500", "100"]),
         (["--where", "mix=none,bc", "--where", "subset.n=500.0"], ["mixing", "accuracy", "95 % interval"], ["none", "bc"]),
         (["--rows", "seed", "--where", "mix=none", "--where", "subset.n=100"], ["seed", "accuracy"], ["0", "1", "2"]),
-        (["--swap"], ["mixing", "100", "500"], ["none", "bc", "mixup"]),
+        (["--swap"], ["mixing", "n = 100", "n = 500"], ["none", "bc", "mixup"]),
         (["--rows", "mix", "--swap", "--order", "rows=none", "--order", "subset.n=500"], ["training images", "none", "bc", "mixup"], ["500", "100"]),
-        (["--rows", "mix", "--columns", "subset.n", "--metric", "error"], ["mixing", "100", "500"], ["none", "bc", "mixup"]),
+        (["--rows", "mix", "--columns", "subset.n", "--metric", "error"], ["mixing", "n = 100", "n = 500"], ["none", "bc", "mixup"]),
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -326,7 +339,7 @@ def test_metric_rule_baseline_title_note_and_figure(sweep, made, tmp_path):
     ], "the baseline first"
     assert {row[1] for row in rows_of(text, "Differences")} == {"bc − none", "mixup − none"}
     assert "![against](against.png)" in text and (tmp_path / "report" / "against.pdf").exists()
-    assert "from the command line (--metric, --title, --rows, --columns, --figure, --note)" in text
+    assert "from the command line (--metric, --title, --rows, --columns, --figure, --note, --baseline, --rule)" in text
 
 
 def test_words_beat_the_file_and_the_file_beats_the_runs(tmp_path, made):
@@ -472,7 +485,7 @@ def test_all_that_is_wrong_is_said_at_once(sweep, made):
 def test_runs_without_any_evaluation_tell_nothing_of_a_metric(tmp_path, made):
     leave(tmp_path / "runs" / "a", outcome=None, table=None)
     (tmp_path / "runs" / "a" / "metrics.csv").unlink()
-    assert "0 of 1 runs have a result" in made(tmp_path / "runs", "--metric", "whatever")
+    assert "0 of 1 run has a result" in made(tmp_path / "runs", "--metric", "whatever")
 
 
 # --- every key ---
@@ -504,7 +517,7 @@ SHOWN: dict[str, tuple[Mapping[str, Any], Callable[[str], bool]]] = {
     "swap": (
         {"swap": True},
         lambda text: (
-            head_of(text)[:2] == ["mixing", "100"]
+            head_of(text)[:2] == ["mixing", "n = 100"]
             and rows_of(text, "Test accuracy")[0][:3] == ["none", "43.00 ± 1.00 (3)", "26.79 (+16.21) †"]
         ),
     ),
@@ -518,7 +531,7 @@ SHOWN: dict[str, tuple[Mapping[str, Any], Callable[[str], bool]]] = {
     "rows.label": ({"rows": {"label": "so many", "key": "subset.n"}}, lambda text: head_of(text)[0] == "so many"),
     "rows.key": (
         {"rows": {"key": "mix"}, "columns": {"key": "subset.n"}},
-        lambda text: head_of(text)[1:] == ["100", "500"],
+        lambda text: head_of(text)[1:] == ["n = 100", "n = 500"],
     ),
     "rows.values": (
         {"rows": {"values": {"few": {"subset.n": 100}}}},

@@ -116,6 +116,10 @@ def test_quotes_are_there_where_they_are_needed(value: Any, typed: str) -> None:
         ),
         ("SPECIES", ["species", "SPACES"], "", " Did you mean 'species'?"),
         ("anns", ["ann's"], "", """ Did you mean 'ann'"'"'s'?"""),
+        ("f1", ["accuracy", "macro_f1", "micro_f1"], "", " Did you mean 'macro_f1'?"),
+        ("smal", ["affinity_mnist", "small_data_doubts"], "", " Did you mean 'small_data_doubts'?"),
+        ("mixup", ["none, n = 500", "mixup, n = 500"], "", " Did you mean 'mixup, n = 500'?"),
+        ("a", ["the a of b"], "", ""),
         ("zzz", ["species"], "dataset.label", ""),
     ],
 )

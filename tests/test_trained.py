@@ -60,7 +60,7 @@ def sentence(folder: Path) -> str:
 def test_one_run_and_the_first_paragraph_of_the_markdown(tmp_path):
     made(tmp_path / "a")
     assert sentence(tmp_path) == PLAIN
-    assert markdown(build_table(load_runs(tmp_path), title="mine")).startswith(f"# mine\n\n{PLAIN}\n\n1 of 1 runs")
+    assert markdown(build_table(load_runs(tmp_path), title="mine")).startswith(f"# mine\n\n{PLAIN}\n\n1 of 1 run has")
 
 
 @pytest.mark.parametrize(
@@ -139,6 +139,20 @@ def test_all_that_differs_is_named_and_not_the_fewest_that_tell_cells_apart(tmp_
     for place, (weight, sigma, centres) in enumerate(((0.1, 10, 1), (0.5, 90, 1), (0.9, 50, 5))):
         made(tmp_path / str(place), {"loss": "affinity"}, loss={"margin": weight, "sigma": sigma, "centres": centres})
     assert sentence(tmp_path).endswith("; the cells of the table differ in loss.margin, loss.sigma and loss.centres.")
+
+
+def test_an_option_that_no_row_shows_is_given_with_the_row_that_has_it(tmp_path):
+    for mix, loss in (("none", "cross_entropy"), ("mixup", "cross_entropy"), ("bc", "kl")):
+        made(
+            tmp_path / mix,
+            {"mix": mix, "mix_layer": None if mix == "none" else "input", "loss": loss},
+            loss={"_target_": f"mixexp.loss.{loss}"},
+        )
+    assert sentence(tmp_path).endswith(
+        "; the cells of the table differ in mixing and loss (bc: KL-divergence; the others: cross-entropy)."
+    )
+    made(tmp_path / "more", {"mix": "bc", "mix_layer": "input"}, loss={"_target_": "mixexp.loss.cross_entropy"})
+    assert sentence(tmp_path).endswith("; the cells of the table differ in mixing and loss.")  # the rows name the loss
 
 
 def test_what_an_option_or_a_root_setting_implies_is_no_difference_of_its_own(tmp_path):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from mixexp.errors import UserError, closest
+from mixexp.errors import UserError, closest, closest_path
 from mixexp.project import outputs
 from mixexp.reporting.runs import implied_by_group, varying
 from mixexp.settings import CIRCUMSTANCES, OPTIONAL, comparable, flatten, lookup, under
@@ -184,8 +184,7 @@ def runs(*folders: str | Path) -> Runs:
         raise UserError(f"runs({strange[0]!r}): the name of a folder is needed")
     paths = [Path(folder).expanduser() for folder in folders or (outputs(),)]
     if missing := [str(path) for path in paths if not path.is_dir()]:
-        beside = [
-            other.name for path in paths if path.parent.is_dir() for other in path.parent.iterdir() if other.is_dir()
-        ]
-        raise UserError(f"runs: {', '.join(missing)} is no folder.{closest(Path(missing[0]).name, beside)}")
+        first = Path(missing[0])
+        beside = [other.name for other in first.parent.glob("*") if other.is_dir()]
+        raise UserError(f"runs: {', '.join(missing)} is no folder.{closest_path(first, beside)}")
     return Runs(everywhere(paths))

@@ -180,6 +180,11 @@ def _meant(name: str, value: Any, hint: Any) -> str:
         with contextlib.suppress(pydantic.ValidationError):
             pydantic.TypeAdapter(hint, config=STRICT).validate_python(guess)
             return f". Did you mean {typed(name, guess)}?"
+    if isinstance(value, str) and (ends := re.fullmatch(r"(\d{1,9})(?:-|\.\.|:)(\d{1,9})", value)):
+        first, last = map(int, ends.groups())
+        with contextlib.suppress(pydantic.ValidationError):
+            pydantic.TypeAdapter(hint, config=STRICT).validate_python(last)
+            return f". A sweep of {first} to {last} is {in_shell(f'{name}=range({first},{last + 1})')}, with mixexp -m"
     return ""
 
 

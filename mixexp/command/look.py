@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -112,15 +113,14 @@ def _plan(arguments: argparse.Namespace) -> None:
     from mixexp.sweeping.application import application
     from mixexp.sweeping.records import plan_as_json
 
-    names = [word for word in arguments.words if re.fullmatch(r"\w+", word)]
+    words = [word for word in arguments.words if word not in ("-m", "--multirun")]
+    pairs = itertools.pairwise(["", *words])
+    # a name behind an option is its value
+    names = [word for before, word in pairs if re.fullmatch(r"\w+", word) and not before.startswith("--")]
     if len(names) > 1:
         raise UserError(f"plan {' '.join(names)}: one experiment at a time, each has its own grid")
     launchers = ("hydra/launcher", "hydra.launcher")  # a plan starts nothing, whatever launcher is asked for
-    rest = [
-        word
-        for word in arguments.words
-        if word not in (*names, "-m", "--multirun") and not word.lstrip("+~").startswith(launchers)
-    ]
+    rest = [word for word in words if word not in names and not word.lstrip("+~").startswith(launchers)]
     folders = [f"--config-dir={folder}" for folder in arguments.folders]
     with plan_as_json(arguments.json):
         application(["-m", *folders, *(f"experiment={name}" for name in names), *rest, "hydra/launcher=plan"])

@@ -7,10 +7,11 @@ import re
 import textwrap
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from mixexp.errors import Parser, UserError
+from mixexp.errors import Parser, UserError, closest
 from mixexp.plan.options import user_folders
 
 WIDTH = 100
@@ -83,6 +84,9 @@ class Command:
             arguments, rest = parser.parse_known_args(words)
             arguments.words = [word for word in rest if word != "--"]
             taken = self.hydra_options
+            for word in arguments.words if taken is None else ():  # before Hydra looks for the nearest of its own
+                if word.startswith("--") and get_close_matches(word, own := parser.flags(), n=1, cutoff=0.8):
+                    raise UserError(f"{self.name}: {word}: no such option.{closest(word, own)}")
             if taken is not None and (
                 strange := [word for word in arguments.words if word.startswith("-") and word not in taken]
             ):

@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 
 from mixexp.dataset.files import visible
-from mixexp.errors import UserError, closest
+from mixexp.errors import UserError, closest_path
 from mixexp.inference.trained import Trained
 from mixexp.text import one_line, sanitize
 
 BATCH = 256
-COLUMNS = ("file", "class", "probability", "second class", "its probability")
+COLUMNS = ("file", "class", "probability", "second_class", "second_probability")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def files_of(paths: Sequence[Path], suffixes: frozenset[str]) -> list[Path]:
             files.append(path)
         else:
             there = [other.name for other in visible(path.parent)] if path.parent.is_dir() else []
-            raise UserError(f"predict {path}: there is no such file or folder.{closest(path.name, there)}")
+            raise UserError(f"predict {path}: there is no such file or folder.{closest_path(path, there)}")
     return files
 
 
@@ -81,7 +81,10 @@ def records(predictions: Sequence[Prediction]) -> list[dict[str, str]]:
 
 def as_text(predictions: Sequence[Prediction]) -> str:
     """Predictions as a table for a terminal."""
-    rows = [list(COLUMNS), *([sanitize(one_line(value)) for value in row.values()] for row in records(predictions))]
+    rows = [
+        [name.replace("_", " ") for name in COLUMNS],
+        *([sanitize(one_line(value)) for value in row.values()] for row in records(predictions)),
+    ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip() for row in rows

@@ -16,8 +16,10 @@ from mixexp.mix import Mix
 from mixexp.mix_layer import MixLayer
 from mixexp.plan.dry_run import DataSummary, data_summary, network_summary, optimizer_states, require_complete
 from mixexp.plan.groups import CONTRACTS
+from mixexp.plan.options import options
 from mixexp.probe import Facts
 from mixexp.schedule import Schedule
+from mixexp.settings import CONF
 from mixexp.text import in_shell, listed, resembling
 from mixexp.train import measured, train
 from mixexp.training import sizes
@@ -179,7 +181,9 @@ def _layers(mix: Mix, mix_layer: MixLayer, known: Sequence[str]) -> list[str]:
     for layer in mix_layer.layers if mix.blend is not None else ():
         if layer not in known:
             near = [*resembling(layer, known), None][0]
-            meant = typed("mix_layer.layers", [near if name == layer else name for name in mix_layer.layers])
+            named = len(mix_layer.layers) == 1 and near in options([CONF])["mix_layer"]  # a label has the option's name
+            layers = [near if name == layer else name for name in mix_layer.layers]
+            meant = typed("mix_layer", near) if named else typed("mix_layer.layers", layers)
             hint = f" Did you mean {meant}?" if near is not None else ""
             errors.append(f"mix_layer: model has no layer {layer!r}; it has {listed(known)}.{hint}")
         elif layer != "input" and mix.blend is not None and mix.blend.input_only:

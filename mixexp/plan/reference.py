@@ -115,7 +115,7 @@ def option_parts(
     if option not in groups.get(group, ()):
         there = [f"{name}={member}" for name in ([group] if group in groups else groups) for member in groups[name]]
         missing, known = ("option", groups[group]) if group in groups else ("group", groups)
-        near = closest(f"{group}={option}", there)
+        near = closest(f"{group}={option}", there) if group else closest(option, groups)
         raise UserError(refusal(f"list {group}={option}: no such {missing}", near, f"there are {', '.join(known)}"))
     files = {path.stem: path for folder in folders for path in sorted(folder.glob(f"{group}/*.yaml"))}
     head = groups[group][option]

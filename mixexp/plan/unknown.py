@@ -14,11 +14,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from mixexp.errors import closest, refusal
+from mixexp.errors import meant, refusal
 from mixexp.plan.composer import Composed
 from mixexp.plan.options import commented, options, settings
 from mixexp.settings import leaves
-from mixexp.text import command, in_shell
+from mixexp.text import command, in_shell, resembling
 
 REPORT_WORDS = {
     "rows.key": "--rows",
@@ -170,14 +170,18 @@ def no_such_setting(key: str, cells: Sequence[Composed], folders: Sequence[Path]
     there = f"there are {', '.join(siblings)}"
     group, last = key.partition(".")[0], key.rpartition(".")[2]
     same = [name for name in known if name.rpartition(".")[2] == last and not name.endswith("_target_") and name != key]
+    value = next((word.removeprefix(word.partition("=")[0]) for word in typed if _key(word) == key), "")
     if "." not in key and same:
-        return refusal(f"{key}: no such setting", f" Did you mean {' or '.join(map(repr, same))}?", there)
+        return refusal(f"{key}: no such setting", meant(*(in_shell(name + value) for name in same)), there)
     # a shared beginning would make every sibling look alike, so only the last part is compared among them
     lasts = {name.rpartition(".")[2]: name for name in siblings}
     near = difflib.get_close_matches(last, lasts, n=1)
     if near:
-        return refusal(f"{key}: no such setting", f" Did you mean '{lasts[near[0]]}'?", there)
-    nearest = closest(key, [name for name in known if not key.startswith(f"{name}.")])
+        return refusal(f"{key}: no such setting", meant(in_shell(lasts[near[0]] + value)), there)
+    if deeper := [name for name in same if name == last or name.startswith(f"{group}.")]:  # alpha or mix.ratio.alpha
+        return refusal(f"{key}: no such setting", meant(in_shell(deeper[0] + value)), there)
+    others_known = [name for name in known if not key.startswith(f"{name}.")]
+    nearest = meant(*(in_shell(name + value) for name in resembling(key, others_known)))
     if others := _of_others(key, group, folders, typed):  # with a command, which stands last so that it can be copied
         return f"{key}: no such setting{f'; {there}' if '.' in key and siblings else ''}.{others}"
     return refusal(f"{key}: no such setting", nearest, there) if siblings else f"{key}: no such setting.{nearest}"

@@ -73,7 +73,7 @@ def _best(table: Table, rule: str | None) -> Best:
         if p is not None and p < 1 - LEVEL and result.difference is not None:
             stood[second if (result.difference > 0) == _higher(table, group) else first] = False
     most = max((len(cell.scores) for group in groups for cell in group.cells.values()), default=0)
-    family = "the table's own comparisons" if own_family else "all pairs of the table"
+    family = "the table's comparisons" if own_family else "all pairs of the table"
     bold = frozenset(place for place, best in stood.items() if best)
     return Best(bold, _legend(table, axis, bool(stood), most, family))
 
@@ -94,9 +94,9 @@ def _legend(table: Table, axis: str, told: bool, most: int, family: str) -> str:
     if told:
         diverged = " and cells with diverged runs" * any("diverged" in endings for endings in table.lost.values())
         return (
-            f"Bold: the best of each {group}, and all that is not told apart from it: no other is shown to be better"
-            f" ({table.statistic.test} on the seeds that both have, p < {1 - LEVEL:.2g} after Holm's correction over"
-            f" {family}). Cells that share fewer than {least} seeds with any other{diverged} take no part."
+            f"Bold: the best of each {group}, and every cell not shown to be worse than another ({table.statistic.test}"
+            f" over shared seeds, p < {1 - LEVEL:.2g} after Holm's correction over {family}). Left out: cells that"
+            f" share fewer than {least} seeds with every other one{diverged}."
         )
     why = (
         f"to tell the best of a {group} takes {least} seeds"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mixexp.errors import UserError, closest
+from mixexp.errors import UserError, closest, closest_path
 from mixexp.files import parse_yaml, read_text, repeated_key
 from mixexp.reporting.entries import axis_of, keys_of, label
 from mixexp.reporting.runs import varying
@@ -214,8 +214,8 @@ def given(table: Mapping[str, Any]) -> Changes:
 def read(file: Path | None, words: Mapping[str, Any] = {}) -> Changes:
     """The changes of a file and of the command line's options; raises UserError with all their errors.
 
-    words: metric, rows, columns, title: a text or None; swap: true or false; order, where, figure, note: lists of
-    texts; a missing option changes nothing.
+    words: metric, rows, columns, title, baseline, rule: a text or None; swap: true or false; order, where, figure,
+    note: lists of texts; a missing option changes nothing. The baseline and the rule are only named in the remark.
     """
     table = {} if file is None else _table_of(file)
     said = {key: f"{file}: table.{key}" for key in table}
@@ -243,7 +243,10 @@ def read(file: Path | None, words: Mapping[str, Any] = {}) -> Changes:
         typed_keys["order"] = {**(table.get("order") or {}), **dict(order)}
         said["order"] = f"--order {' --order '.join(words['order'])}"
     parts = [f"{file} ({', '.join(table)})"] if table else []
-    flags = [f"--{key}" for key in (*typed_keys, *(name for name in ("figure", "note") if words.get(name)))]
+    flags = [
+        f"--{key}"
+        for key in (*typed_keys, *(name for name in ("figure", "note", "baseline", "rule") if words.get(name)))
+    ]
     parts += [f"the command line ({', '.join(flags)})"] if flags else []
     remark = f"Of this table's description, these parts are from {' and '.join(parts)}." if parts else ""
     return Changes({**table, **typed_keys}, figures, words.get("note", ()), where, said, remark)
@@ -267,7 +270,7 @@ def _table_of(file: Path) -> dict[str, Any]:
     except OSError as error:
         beside = [path.name for path in file.parent.glob("*.y*ml")] if file.parent.is_dir() else []
         raise UserError(
-            f"--table {file}: cannot be read ({error.strerror or error}).{closest(file.name, beside)}"
+            f"--table {file}: cannot be read ({error.strerror or error}).{closest_path(file, beside)}"
         ) from error
     except ValueError as error:
         raise UserError(f"--table {file}: cannot be read ({error})") from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mixexp.errors import UserError, closest
+from mixexp.errors import UserError, closest_path
 from mixexp.metrics import RULES
 from mixexp.reporting.entries import label, named_by, telling, usual_metric
 from mixexp.reporting.markdown import grid, plain
@@ -325,7 +325,7 @@ def _resolved(name: str) -> str:
         parent = Path(name).parent
         beside = sorted(path.name for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
         raise UserError(
-            f"{name} is neither a folder nor a git commit known here.{closest(Path(name).name, beside)}"
+            f"{name} is neither a folder nor a git commit known here.{closest_path(Path(name), beside)}"
         ) from None
 
 

@@ -112,7 +112,9 @@ def _told(table: Table, contrast: Contrast, baseline: str, named: bool, several:
     worse, than = (gain < 0, "") if baseline else (False, f" than {second}")
     where = f" ({contrast.place if measure else _at(table, contrast.place)})" if several else ""
     size = _points(spec, _size(abs(gain), spec))
-    out = f", {contrast.unpaired} runs of seeds that one alone has left out" * bool(contrast.unpaired)
+    out = f", {contrast.unpaired} run{'s' * (contrast.unpaired > 1)} of seeds that one alone has left out" * bool(
+        contrast.unpaired
+    )
     return f"{first}{where} is {size} {'worse' if worse else 'better'}{than}{reach}{out}{_diverged(table, contrast)}"
 
 

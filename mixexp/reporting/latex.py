@@ -67,18 +67,13 @@ _COMMANDS = str.maketrans(
 def latex(table: Table, name: str, rule: str | None = None) -> str:
     r"""The headline table with its caption; name: the end of \label.
 
-    The caption holds the text that Markdown puts around the table: source, reductions, meaning of signs. The notes
-    follow as comments, from which the author of a paper can choose.
+    The caption has the source and the reductions, a note below the table the meaning of its signs. The report's other
+    notes are comments, from which the author of a paper can choose.
     """
     spec, sheet = table.spec, sheets.headline(table, rule)
     reduced = table.reduced
     compared = f"Compared with: {spec['source']}." if spec["source"] else ""
-    caption = [
-        f"{spec['title']}: {heading(table, rule)}.",
-        compared,
-        f"Reduced: {reduced}." if reduced else "",
-        sheet.legend,
-    ]
+    caption = [f"{spec['title']}: {heading(table, rule)}.", compared, f"Reduced: {reduced}." if reduced else ""]
     notes = [
         *(f"{outcome}: {run.folder.name}, {problem}" for run, outcome, problem in table.without_result),
         *spec["notes"],
@@ -92,10 +87,7 @@ def latex_differences(table: Table, name: str) -> str:
     sheet = sheets.differences(table)
     if sheet is None:
         return ""
-    caption = [
-        f"{table.spec['title']}: differences between runs of the same seed, {table.unit}, {RULES[table.rule]}.",
-        sheet.legend,
-    ]
+    caption = [f"{table.spec['title']}: differences between runs of the same seed, {table.unit}, {RULES[table.rule]}."]
     return _float(sheet, caption, f"tab:{name}-differences", [])
 
 
@@ -107,6 +99,8 @@ def escaped(text: str, longest: int = LONGEST) -> str:
 
 
 def _float(sheet: Sheet, caption: Sequence[str], name: str, notes: Sequence[str]) -> str:
+    below = [r"\par\vspace{.5\baselineskip}", rf"\parbox{{\linewidth}}{{\footnotesize {escaped(sheet.legend)}}}"]
+    below = below if sheet.legend else []
     lengths = [max(map(len, column)) + 2 for column in zip(sheet.head, *sheet.rows, strict=True)]
     # table* spans both columns of a paper that has two
     kind = "table" if sum(lengths) <= ONE_COLUMN else "table*"
@@ -124,6 +118,7 @@ def _float(sheet: Sheet, caption: Sequence[str], name: str, notes: Sequence[str]
         *(_row(row, {column for at, column in sheet.bold if at == place}) for place, row in enumerate(sheet.rows)),
         r"\bottomrule",
         r"\end{tabular}}",
+        *below,
         rf"\end{{{kind}}}",
     ]
     body = "\n".join(lines) + "\n"

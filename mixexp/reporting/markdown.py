@@ -12,7 +12,7 @@ from mixexp.reporting.claims import Decided
 from mixexp.reporting.entries import label
 from mixexp.reporting.findings import findings
 from mixexp.reporting.sheets import Sheet
-from mixexp.reporting.tables import Table
+from mixexp.reporting.tables import LABELLED, Table
 from mixexp.reporting.trained import trained
 from mixexp.text import sanitize
 
@@ -81,8 +81,9 @@ def claims_document(decided: Decided, title: str) -> str:
 
 def heading(table: Table, rule: str | None = None) -> str:
     """The heading of the headline table: the quantity, the selection rule and the statistic."""
-    name = "metrics as labelled" if table.measures else table.unit
-    name = f"test {name}" if table.spec["metric"] in (*NAMES, "error") and not table.measures else name
+    metrics = [measure["metric"] for measure in table.measures.values()] or [table.spec["metric"]]
+    tested = table.unit != LABELLED and all(metric in (*NAMES, "error") for metric in metrics)
+    name = f"metrics {LABELLED}" if table.unit == LABELLED else f"test {table.unit}" if tested else table.unit
     name = next((full + name.removeprefix(short) for short, full in PARTS.items() if name.startswith(short)), name)
     return f"{name[:1].upper()}{name[1:]}{BY[rule or table.rule]}, {table.statistic.heading}"
 

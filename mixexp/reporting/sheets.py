@@ -9,12 +9,12 @@ from typing import Any
 
 from mixexp.metrics import RULES
 from mixexp.reporting.best import best
-from mixexp.reporting.entries import label
+from mixexp.reporting.entries import SYMBOLS, label
 from mixexp.reporting.scoring import scored_beside
 from mixexp.reporting.stats import MEAN, Statistic
 from mixexp.reporting.summary import MARK, STAR, CellSummary, cell_summary, contrasts, legend
 from mixexp.reporting.tables import Table
-from mixexp.settings import lookup
+from mixexp.settings import comparable, lookup
 from mixexp.spec.table import of_metric, of_part, unit
 from mixexp.training.reader import Run
 
@@ -52,8 +52,9 @@ def headline(table: Table, rule: str | None = None) -> Sheet:
     ]
     head, groups = [label(spec["rows"].get("label") or "")], [("", 1)]
     for column, has in zip(table.columns, compared, strict=True):
-        head += ["ours", "published"] if has else [column.label]
-        groups += [(column.label, 2)] if has else [("", 1)]
+        name = _column_name(spec["columns"], column.label)
+        head += ["ours", "published"] if has else [name]
+        groups += [(name, 2)] if has else [("", 1)]
     rows, summaries, marked, intervals = [], [], set(), {}
     for row in table.rows:
         cells = [row.label]
@@ -68,6 +69,14 @@ def headline(table: Table, rule: str | None = None) -> Sheet:
         rows.append(cells)
     words = " ".join(filter(None, [legend(summaries, table.statistic), bold.legend]))
     return Sheet(head, rows, 1, words, groups if any(compared) else [], frozenset(marked), intervals)
+
+
+def _column_name(axis: Mapping[str, Any], value: str) -> str:
+    """The heading of a column; a number of a setting has the setting's sign or name before it."""
+    if not axis.get("key") or not isinstance(comparable(value), float):
+        return value
+    name = SYMBOLS.get(axis["key"]) or label(axis.get("label") or axis["key"])
+    return f"{name}{' =' * (len(name) == 1)} {value}"
 
 
 def with_intervals(sheet: Sheet) -> Sheet:
@@ -178,7 +187,8 @@ def differences(table: Table, rule: str | None = None) -> Sheet | None:
         [
             *[contrast.place] * several,
             f"{contrast.ours} − {contrast.theirs}",
-            str(contrast.result.n) + (f" ({contrast.unpaired} runs unpaired)" if contrast.unpaired else ""),
+            str(contrast.result.n)
+            + (f" ({contrast.unpaired} run{'s' * (contrast.unpaired > 1)} unpaired)" if contrast.unpaired else ""),
             (
                 ""
                 if contrast.result.difference is None
@@ -276,7 +286,8 @@ def census(table: Table) -> str:
     """The number of runs with a result, and their devices."""
     devices = sorted({str(run.environment["device_name"]) for run in table.runs if run.environment.get("device_name")})
     on = f", on {', '.join(devices)}" if devices else ""
-    return f"{len(table.scores)} of {len(table.runs)} runs have a result{on}."
+    scored, total = len(table.scores), len(table.runs)
+    return f"{scored} of {total} run{'s' * (total != 1)} {'has' if 1 in (scored, total) else 'have'} a result{on}."
 
 
 def stray(table: Table) -> list[str]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from mixexp.errors import closest
+from mixexp.metrics import FRACTIONS
 from mixexp.reporting.entries import UNSET
 from mixexp.reporting.runs import seeds_of, unlike_pair
 from mixexp.reporting.stats import LEVEL, Interval, Paired, Statistic, holm
-from mixexp.reporting.tables import Entry, Table, with_no_mixing
+from mixexp.reporting.tables import Entry, Table, spec_of, with_no_mixing
 from mixexp.settings import MIN_SEEDS
 from mixexp.text import in_shell, listed
 from mixexp.training.reader import Run
@@ -97,6 +98,10 @@ def _cell_summary(table: Table, row: str, column: str, rule: str | None) -> Cell
     if not values:
         return CellSummary(values, None, None, None, published, None, None)
     ours, interval = table.statistic.centre(values), table.statistic.interval(values)
+    spec = spec_of(table.spec, table.measures[measure]) if (measure := table.measure_of(row, column)) else table.spec
+    # Student's t has no limits; a fraction has
+    if interval is not None and spec["metric"] in FRACTIONS and 0 <= ours <= spec["scale"]:
+        interval = replace(interval, low=max(interval.low, 0.0), high=min(interval.high, float(spec["scale"])))
     spread = table.statistic.spread(values) if len(values) > 1 else None
     difference = None if published is None else ours - published
     outside = None if interval is None or published is None else not interval.holds(published)

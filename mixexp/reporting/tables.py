@@ -32,8 +32,11 @@ from mixexp.reporting.stats import STATISTICS, Statistic
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, flatten, lookup, under
 from mixexp.spec.swap import swapped
 from mixexp.spec.table import AXES, DEFAULTS, better, scale, table_problems, unit
+from mixexp.text import enumerated
 from mixexp.training.reader import Run, plans
 
+LABELLED = "as labelled"
+"""The unit of several measures, each of which has its own in its label."""
 REDUCED = {"test.n": "tested on {values} examples"}
 """Settings whose reduction a sentence says, and the words for a value; any other is named by its key."""
 
@@ -186,8 +189,13 @@ class Table:
 
     @property
     def unit(self) -> str:
-        """The metric with its unit, as headings and axes print it."""
-        return "as labelled" if self.measures else unit(self.spec, self.spec["metric"])
+        """The metric with its unit, as headings and axes print it; those of all measures where their labels do too."""
+        if not self.measures:
+            return unit(self.spec, self.spec["metric"])
+        units = [unit(spec_of(self.spec, measure), measure["metric"]) for measure in self.measures.values()]
+        if units != [f"{name} (%)" for name in self.measures]:
+            return LABELLED
+        return f"{enumerated(self.measures)} (%)"
 
 
 def build_tables(

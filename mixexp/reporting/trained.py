@@ -12,6 +12,7 @@ from mixexp.reporting.runs import METHOD, implied_by_group, varying
 from mixexp.reporting.tables import Table
 from mixexp.settings import REPEATS, SAME_RESULT
 from mixexp.spec.table import AXES
+from mixexp.text import enumerated
 from mixexp.training.reader import Run
 
 NAMES = {
@@ -259,7 +260,7 @@ def _schedule(values: _Values) -> str:
         factor, words = MILESTONES[units[0]]
         with contextlib.suppress(ValueError):  # a record that holds anything
             places = [f"{factor * float(place):.3g}" for place in str(milestones[0]).strip("[]").split(",")]
-            return f"rate × {label(drops[0])} {words.format(_enumerated(places, 'and'))}{after}"
+            return f"rate × {label(drops[0])} {words.format(enumerated(places))}{after}"
     name = _option(values, "schedule", settings=len(classes) == 1)
     return name and f"schedule {name}"
 
@@ -284,7 +285,7 @@ def _option(values: _Values, group: str, settings: bool = True, words: str = "{}
 
     A single option has its settings in brackets, and an own class its name.
     """
-    names = [NAMES.get(str(option), label(option)) for option in values.of(group)]
+    names = [_name(option) for option in values.of(group)]
     targets = [str(target) for target in values.of(f"{group}._target_")]
     own = [target.rpartition(".")[2] for target in targets if not target.startswith("mixexp.")]
     name = _words(list(dict.fromkeys(names))) or _words(own)
@@ -292,6 +293,10 @@ def _option(values: _Values, group: str, settings: bool = True, words: str = "{}
     told = _settings(values, group) if settings and len(names) == 1 else ""
     inside += [told] if told else []
     return words.format(name) + (f" ({', '.join(inside)})" if inside else "") if name else ""
+
+
+def _name(option: Any) -> str:
+    return NAMES.get(str(option), label(option))
 
 
 def _bare(name: str) -> str:
@@ -318,11 +323,36 @@ def _differing(table: Table, runs: Sequence[Run]) -> str:
     differing = varying(runs, ignored)
     differing = [key for key in differing if not _implied(key, differing, runs)]
     first = [key for key in telling(runs, ignored, (*shown, *METHOD)) if key in differing]
-    names = dict.fromkeys(label(labels.get(key) or _called(key)) for key in dict.fromkeys([*first, *differing]))
-    names = list(names)
-    if len(names) > NAMED:
-        names = [*names[:NAMED], f"{len(names) - NAMED} more setting{'s' * (len(names) > NAMED + 1)}"]
-    return _enumerated(names, "and")
+    names: dict[str, str] = {}
+    for key in dict.fromkeys([*first, *differing]):
+        name = label(labels.get(key) or _called(key))
+        names.setdefault(name, "" if key in (*shown, *first) else _along_with([*shown, *first], key, runs))
+    words = [name + beside for name, beside in names.items()]
+    if len(words) > NAMED:
+        words = [*words[:NAMED], f"{len(words) - NAMED} more setting{'s' * (len(words) > NAMED + 1)}"]
+    return enumerated(words)
+
+
+def _along_with(shown: Iterable[str], group: str, runs: Sequence[Run]) -> str:
+    """The options of a group that no row or column shows, by the option of a shown group that determines them:
+    " (bc: KL-divergence; the others: cross-entropy)". Empty for a setting, and where no shown group determines them.
+    """
+    if "." in group or not all(f"{group}._target_" in run.settings for run in runs):
+        return ""
+    for other in shown:
+        options: dict[Any, dict[Any, None]] = {}
+        for run in runs:
+            options.setdefault(run.setting(other), {})[run.setting(group)] = None
+        if "." in other or any(len(there) > 1 for there in options.values()):
+            continue
+        users: dict[Any, list[str]] = {}
+        for option, there in options.items():
+            users.setdefault(next(iter(there)), []).append(label(option))
+        most = max(users, key=lambda option: len(users[option]))
+        named = [f"{_words(names)}: {_name(option)}" for option, names in users.items() if option != most]
+        rest = "the others" if len(users[most]) > 1 else _words(users[most])
+        return f" ({'; '.join([*named, f'{rest}: {_name(most)}'])})" if len(named) < LISTED else ""
+    return ""
 
 
 def _implied(key: str, differing: Sequence[str], runs: Sequence[Run]) -> bool:
@@ -372,11 +402,7 @@ def _words(values: Sequence[Any]) -> str:
     texts = [_number(value) if isinstance(value, float) else label(value) for value in values]
     if len(texts) > LISTED:
         return f"{texts[0]} to {texts[-1]}" if numbers else f"{len(texts)} different ones"
-    return _enumerated(texts, "or")
-
-
-def _enumerated(texts: Sequence[str], last: str) -> str:
-    return f" {last} ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+    return enumerated(texts, "or")
 
 
 def _number(value: float) -> str:

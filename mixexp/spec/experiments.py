@@ -15,6 +15,8 @@ from mixexp.errors import UserError
 from mixexp.files import parse_yaml, plain_name, read_text
 from mixexp.settings import DESCRIPTIONS, MIN_SEEDS, REPEATS, SAME_RESULT, comparable, flatten, lookup, under
 from mixexp.spec.articles import article_of
+from mixexp.spec.figures import figure_problem
+from mixexp.spec.table import table_problems
 from mixexp.training.reader import Run
 
 ANYTHING = None
@@ -126,18 +128,23 @@ def described(runs: Iterable[Run], folders: Sequence[Path]) -> list[Run]:
     """The runs with the current table of their experiment's file; with their own without a file, or if one was typed.
 
     A reference such as ${epochs} refers to the run's own setting; where one cannot be resolved, the run keeps its
-    table.
+    table. Raises UserError for a file whose table has errors.
     """
     of_today = functools.cache(lambda name, edition: _description(found(name, folders), edition))
-    changed = []
+    changed, checked = [], set()
     for run in runs:
         name = lookup(run.config, "experiment")
         known = plain_name(name) and not types_table(str(run.environment.get("command", "")))
         table, refers = of_today(name, str(run.config.get("edition"))) if known else (None, False)
         if refers:
             table = _followed(table, run)
-        keeps_own = table is None or (refers and "${" in str(table))
-        changed.append(run if keeps_own else replace(run, config={**run.config, "table": table}))
+        if table is None or (refers and "${" in str(table)):
+            changed.append(run)
+            continue
+        if name not in checked:
+            checked.add(name)
+            _check(table, name)
+        changed.append(replace(run, config={**run.config, "table": table}))
     return changed
 
 
@@ -145,6 +152,17 @@ def _description(its_experiment: Experiment | None, edition: str) -> tuple[dict[
     """The table of an experiment's edition, None without the experiment, and whether it has references."""
     table = None if its_experiment is None else its_experiment.description(edition)
     return table, "${" in str(table)
+
+
+def _check(table: Mapping[str, Any], name: str) -> None:
+    """Raise UserError for the errors of an experiment's table, as the plan of its sweep does."""
+    figures = table.get("figures")
+    problems = [
+        *table_problems(table).values(),
+        *filter(None, map(figure_problem, figures if isinstance(figures, list) else ())),
+    ]
+    if problems:
+        raise UserError("\n".join(f"experiment {name}: {problem}" for problem in problems))
 
 
 def types_table(command: str) -> bool:

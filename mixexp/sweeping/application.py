@@ -23,11 +23,12 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from mixexp.errors import RunsFailed, UserError, closest, refusal, say
+from mixexp.errors import RunsFailed, UserError, closest, meant, refusal, say
 from mixexp.plan.options import config_dirs, options, user_folders
 from mixexp.plan.overrides import of_each_cell, parse, refuse, refuse_several, values
 from mixexp.settings import CONF
 from mixexp.text import command, in_shell
+from mixexp.training.spec import Settings
 
 
 def application(words: Sequence[str]) -> None:
@@ -48,6 +49,7 @@ def application(words: Sequence[str]) -> None:
         sys.argv[:] = command_line  # a launcher's process has another one, and a run's record shows the user's
         return _job(config, overrides, folders, typed)
 
+    job.__dict__["command_line"] = command_line  # for the sweepers, see mixexp_plugins
     from mixexp.plan.compose import explained, own_options
 
     with own_options(folders), explained(overrides, folders, typed), _own_words(shown), warnings.catch_warnings():
@@ -160,6 +162,14 @@ def _flags(words: Sequence[str], folders: Sequence[Path]) -> tuple[list[str], li
         if "=" in unknown[0] and not closest(name.lower(), long):
             raise UserError(f"{unknown[0]}: settings have no dashes. Did you mean {in_shell(unknown[0].lstrip('-'))}?")
         near = closest(name.lower(), long)
+        value = words[words.index(unknown[0]) + 1 :][:1]
+        key = name.lstrip("-")
+        if (
+            value
+            and re.fullmatch(r"[\w.,]+", value[0])
+            and {key.partition(".")[0]} & {*Settings.model_fields, *options([CONF])}
+        ):
+            near = meant(in_shell(f"{key}={value[0]}"))
         raise UserError(refusal(f"{unknown[0]}: no such option", near, f"there are -m, {', '.join(sorted(long))}"))
     flags, left = [], list(arguments.overrides)
     for word in reversed(words):  # an option's value may look like an override before it

@@ -207,8 +207,9 @@ def _print_summary(sweep: Plan, outcomes: Outcomes, why_stopped: str | None) -> 
     diverged = sum(result["outcome"] == "diverged" for result in outcomes.results.values())
     missing = len(sweep.runs) - len(outcomes.results) - len(outcomes.failures)
     total = (
-        f"{sweep.folder}: {len(sweep.runs)} runs, {len(outcomes.results)} done ({outcomes.skipped} of them before), "
-        f"{diverged} diverged, {len(outcomes.failures)} failed" + (f", {missing} not finished" if missing else "")
+        f"{sweep.folder}: {len(sweep.runs)} run{'s' * (len(sweep.runs) != 1)}, {len(outcomes.results)} done"
+        f" ({outcomes.skipped} of them before), {diverged} diverged, {len(outcomes.failures)} failed"
+        + (f", {missing} not finished" if missing else "")
     )
     if on_terminal():
         draw_block(total, _ended(sweep, outcomes))

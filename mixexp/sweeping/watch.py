@@ -13,7 +13,7 @@ from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING
 
-from mixexp.errors import UserError, closest
+from mixexp.errors import UserError, closest_path
 from mixexp.files import Stamp, stamp
 from mixexp.sweeping.estimate import DurationModel, duration
 from mixexp.sweeping.screen import Block, by_urgency, frame, on_terminal
@@ -77,7 +77,7 @@ class Watched:
             for path in self.folder.absolute().parent.glob("*")
             if path.is_dir() and path != self.folder.absolute()
         ]
-        return f"{self.folder}: no run yet, waiting for one.{closest(self.folder.name, beside)}"
+        return f"{self.folder}: no run yet, waiting for one.{closest_path(self.folder, beside)}"
 
 
 def seconds_between(words: Sequence[str]) -> tuple[float | None, list[str]]:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.class_names import up_to_date
-from mixexp.errors import UserError, closest
+from mixexp.errors import UserError, closest, closest_path, meant
 from mixexp.files import parse_yaml, read_ends, read_json, read_json_or_nothing, read_text, read_yaml
 from mixexp.settings import ADDED, OPTIONAL_KEYS, comparable, flatten, lookup
-from mixexp.text import one_line, shorten
+from mixexp.text import in_shell, one_line, shorten
 
 Metrics = dict[str, Sequence[float | None]]
 """Columns of metrics.csv: a value for each evaluation, None where there is none."""
@@ -203,6 +203,12 @@ def load_state(folder: Path) -> State:
     return State("damaged", "; ".join(damage), result, metrics) if damage else State(outcome, problem, result, metrics)
 
 
+def _runs_of(folder: Path) -> str:
+    """The advice for a folder that holds runs, where one of them is needed: first those that kept their weights."""
+    runs = sorted(run_folders(folder), key=lambda run: not (run / "weights.pt").exists())
+    return f"; name one of the runs in it, such as {in_shell(str(runs[0]))}" if runs else ""
+
+
 def read_environment(folder: Path, damage: list[str] | None = None) -> dict[str, Any]:
     """The environment.json of a run; empty where it cannot be read, in which case the reason is added to `damage`."""
     return _attempt(read_json, folder / "environment.json", [] if damage is None else damage)
@@ -211,7 +217,7 @@ def read_environment(folder: Path, damage: list[str] | None = None) -> dict[str,
 def trained_config(folder: Path) -> dict[str, Any]:
     """The configuration of a finished run that has kept its weights; raises UserError for any other folder."""
     if not (folder / "config.yaml").is_file():
-        raise UserError(f"{folder}: no folder of a run, in which there is a config.yaml")
+        raise UserError(f"{folder}: no folder of a run, in which there is a config.yaml{_runs_of(folder)}")
     try:
         config = up_to_date(read_yaml(folder / "config.yaml"))
         ended = (folder / "result.json").exists()
@@ -301,12 +307,14 @@ def nothing_there(directory: Path) -> str:
     if directory.is_dir() and is_run(directory):
         return f"{directory} is one run; name the folder that holds the runs: {parent}"
     if inside := _with_runs(directory):
-        return f"{directory} holds no run; {expected} Folders in it with runs: {', '.join(inside)}."
+        near = meant(in_shell(str(directory / inside[0]))) if len(inside) == 1 else ""
+        there = near or f" Folders in it with runs: {', '.join(inside)}."
+        return f"{directory} holds no run; {expected}{there}"
     beside = _with_runs(parent)
     there = f" Folders with runs beside it: {', '.join(beside)}." if beside else ""
     if directory.is_dir():
         return f"{directory} holds no run; {expected}{there}"
-    return f"{directory} is not a folder; {expected}{closest(directory.name, beside)}{there}"
+    return f"{directory} is not a folder; {expected}{closest_path(directory, beside)}{there}"
 
 
 def _with_runs(directory: Path) -> list[str]:

@@ -21,6 +21,7 @@ from mixexp.reporting.stats import Statistic
 from mixexp.reporting.tables import Entry, Table, runs_of, spec_of
 from mixexp.settings import comparable, lookup
 from mixexp.spec.table import quantity, scale
+from mixexp.text import enumerated
 from mixexp.training.reader import Run
 
 Points = dict[Any, list[float]]
@@ -125,8 +126,7 @@ def curves(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
             if panel.get_lines():
                 by_metric[metric].append(panel)
             panel.set_xlabel(ruler)
-            if ruler == "epoch":
-                style.whole_epochs(panel)
+            style.whole_ticks(panel)
             panel.set_ylabel(style.text(quantity(table.spec, metric)))
         if len(outer) > 1 and group is groups[0]:
             style.title(panels[0], style.of(table, spec["each"], entry))
@@ -141,7 +141,7 @@ def curves(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     if not split:
         panels = [panel for panels in by_metric.values() for panel in panels]
         style.legend(figure, panels, [style.named(table, spec["by"], line) for line in inner])
-    what = joined(quantity(table.spec, metric) for metric in metrics)
+    what = enumerated(quantity(table.spec, metric) for metric in metrics)
     dealt = (
         f"panels by {axis_words(table, spec['each'])}{some_words(table, spec)}; "
         if len(entries_of(table, spec["each"])) > 1
@@ -302,8 +302,8 @@ def _x_axis(panel: Axes, spec: Mapping[str, Any], places: list[float]) -> None:
         style.ticks(panel, shown, 2.9)
     else:
         panel.xaxis.set_major_formatter(lambda x, _: f"{x:,g}")
-        if spec["x"] == "epochs" and spec["x_scale"] == "linear":
-            style.whole_epochs(panel)
+        if spec["x"] in ("epochs", "steps") and spec["x_scale"] == "linear":
+            style.whole_ticks(panel)
 
 
 # --- words of captions ---
@@ -342,12 +342,6 @@ def number_words(sizes: Iterable[int]) -> str:
     """Numbers of runs, in words."""
     ordered = sorted(sizes)
     return f"n = {ordered[0]}" if ordered[0] == ordered[-1] else f"n = {ordered[0]} to {ordered[-1]}"
-
-
-def joined(words: Iterable[str]) -> str:
-    """Words with commas and an 'and'."""
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def capitalised(words: str) -> str:

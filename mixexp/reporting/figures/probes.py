@@ -27,12 +27,12 @@ from mixexp.reporting.figures.lines import (
     capitalised,
     draw_line,
     each_words,
-    joined,
     outer_of,
     ruler_of,
     spread_words,
 )
 from mixexp.reporting.tables import Entry, Table, runs_of, smallest_seed
+from mixexp.text import enumerated
 from mixexp.training.reader import Run
 
 ABREAST, CLOUDS_ABREAST = 3, 4
@@ -71,13 +71,13 @@ def lines(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     for which in ("x", "y"):
         for panel in panels if spec[f"{which}_scale"] == "log" else ():
             style.plain_log(panel, which)
-    for panel in panels if spec["x"] == "epoch" and spec["x_scale"] == "linear" else ():
-        style.whole_epochs(panel)
+    for panel in panels if spec["x"] in ("epoch", "step") and spec["x_scale"] == "linear" else ():
+        style.whole_ticks(panel)
     style.same_limits(panels)
     style.legend(figure, panels, [style.text(name) for name in names])
     each = spec["lines"] or axis_words(table, "rows" if spec["each"] == "columns" else "columns")
     dealt = f"; panels by {axis_words(table, spec['each'])}" if len(entries_of(table, spec["each"])) > 1 else ""
-    steps = f"; {joined(map(str, spec['steps']))} as a histogram" if spec["steps"] else ""
+    steps = f"; {enumerated(map(str, spec['steps']))} as a histogram" if spec["steps"] else ""
     y, x = spec["y_label"] or spec["y"].replace("_", " "), spec["x_label"] or spec["x"]
     words = (
         f"{capitalised(y)} against {x}{each_words(each)} (probe {spec['probe']}){dealt}{steps};"

@@ -17,13 +17,13 @@ from mixexp.reporting.cells import entries_of
 from mixexp.reporting.entries import UNSET, among, label
 from mixexp.reporting.figures import style
 from mixexp.reporting.figures.classes import spread
-from mixexp.reporting.figures.lines import axis_words, capitalised, joined, number_words, selected
+from mixexp.reporting.figures.lines import axis_words, capitalised, number_words, selected
 from mixexp.reporting.figures.style import LETTERS_AN_INCH, MOST_LINES, ONE_COLUMN, TWO_COLUMNS
 from mixexp.reporting.shots import GROUPS, shots
 from mixexp.reporting.summary import CellSummary, cell_summary
 from mixexp.reporting.tables import Entry, Table
 from mixexp.spec.table import quantity
-from mixexp.text import width
+from mixexp.text import enumerated, width
 
 MOST_POINTS = 400
 """The most points of a figure."""
@@ -130,7 +130,7 @@ def scores(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     if all(each.axis.partition(" (")[0] in (each.title, f"test {each.title}") for each in shown):
         # the axes have the same titles
         shown = [replace(each, title="") for each in shown]
-    return _drawn(table, spec, shown, f"{joined(table.measures)}, {selection}")
+    return _drawn(table, spec, shown, f"{enumerated(table.measures)}, {selection}")
 
 
 def by_group(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
@@ -474,7 +474,7 @@ def _same_range(panels: Sequence[Axes], layout: Layout, fraction: bool) -> None:
 def _words(table: Table, spec: Mapping[str, Any], layout: Layout, shown: Sequence[Shown]) -> str:
     """The settings, the meaning of points, intervals and bands, and the number of runs."""
     settings = [words for axis in layout.axes if (words := axis_words(table, axis))]
-    by = f", by {joined(settings)}" if settings else ""
+    by = f", by {enumerated(settings)}" if settings else ""
     places = [layout.place(main, beside) for main in layout.main for beside in layout.beside]
     cells = [cell for each in shown for place in places if (cell := each.cell(*place)).ours is not None]
     drawn = len({place for place in places if any(each.cell(*place).values for each in shown)})

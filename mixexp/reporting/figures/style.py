@@ -276,8 +276,8 @@ def plain_log(panel: Axes, which: str) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def whole_epochs(panel: Axes) -> None:
-    """Ticks of x at whole numbers, unless all data are within the first epoch."""
+def whole_ticks(panel: Axes) -> None:
+    """Ticks of x, epochs or steps, at whole numbers, unless all data are within the first one."""
     low, high = panel.dataLim.intervalx
     if high < 1:
         return
