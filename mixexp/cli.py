@@ -61,7 +61,7 @@ def main() -> None:
     except UserError as error:
         sys.exit(say(str(error), error.exit_code))
     except KeyboardInterrupt:
-        sys.exit(say("stopped; finished runs are kept, the same command goes on with the rest", code=130))
+        sys.exit(say("stopped; finished runs are kept, the same command continues with the rest", code=130))
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -97,7 +97,7 @@ def _refuse_blanks(words: Sequence[str]) -> None:
 
 
 def _refuse(words: Sequence[str]) -> None:
-    """Raise UserError for a word that is no command."""
+    """Raise UserError for a word that is not a command."""
     chosen = [f"{group}={words[0]}" for group, members in options([CONF]).items() if words[0] in members]
     near = f" Did you mean {' or '.join(map(repr, chosen))}?" if chosen else closest(words[0], COMMANDS)
     raise UserError(f"{words[0]}: no such command.{near} There are {', '.join(COMMANDS)}; mixexp --help says more.")

@@ -60,7 +60,7 @@ def outputs() -> Path:
 
 
 def no_folder(name: str, base: Path) -> str:
-    """Error message for a name, relative to base, that is no folder, with the nearest; empty for a folder."""
+    """Error message for a name, relative to base, that is not a folder, with the nearest; empty for a folder."""
     folder = _place(base, name)
     if name and folder.is_dir():
         return ""
@@ -121,7 +121,7 @@ def _trusted_modules(base: Path, value: Any) -> tuple[str, ...]:
         if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name):
             near = closest(name.removesuffix(".py").replace("-", "_").replace("/", "."), _modules([base]))
             raise UserError(
-                f"trusted_modules: {shown(name)} is no name of a module as an import has it, such as own.nets.{near}"
+                f"trusted_modules: {shown(name)} is not a name of a module as an import has it, such as own.nets.{near}"
             )
     return tuple(dict.fromkeys(names))
 

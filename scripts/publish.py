@@ -118,7 +118,7 @@ def publish(folder: Path) -> Path:
 
 
 def kind_of(runs: Sequence[Run]) -> str:
-    """Full size, an edition, or reduced by hand; runs that are no evidence for a claim are reduced."""
+    """Full size, an edition, or reduced by hand; runs that are not evidence for a claim are reduced."""
     path = CONF / "experiment" / f"{lookup(runs[0].config, 'experiment')}.yaml"
     if not path.is_file():
         return REDUCED

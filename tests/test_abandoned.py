@@ -20,7 +20,7 @@ from mixexp.sweeping import status as statuses
 from mixexp.sweeping import watch as watching
 from mixexp.sweeping.status import keep_plan, status
 
-IDLE = "{}: abandoned: no process works on the 1 run left; this goes on with it: mixexp -m mix=none,mixup"
+IDLE = "{}: abandoned: no process works on the 1 run left; this continues with it: mixexp -m mix=none,mixup"
 
 
 def leave_plan(folder: Path, *names: str, age: float = 0, **facts: Any) -> Path:
@@ -197,4 +197,4 @@ def test_a_blank_label_is_filled_by_a_later_plan_or_by_the_run_itself(tmp_path):
 def test_the_command_that_goes_on_with_a_plan_is_one_that_a_shell_finds(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/somewhere/mixexp/__main__.py", "-m", "seed=range(3)"])
     keep_plan(tmp_path, 1, [planned("a")], slots=1)
-    assert status(tmp_path).splitlines()[-1].endswith("this goes on with it: mixexp -m 'seed=range(3)'")
+    assert status(tmp_path).splitlines()[-1].endswith("this continues with it: mixexp -m 'seed=range(3)'")

@@ -195,7 +195,7 @@ def test_a_run_leaves_torch_as_it_was() -> None:
         (lambda: mixexp.sweep(seed={0, 1}), "an axis is a list, a tuple, a range or an array, not a set"),
         (lambda: mixexp.run(5), "overrides are texts"),
         (lambda: mixexp.run("-m", "seed=0,1"), "a sweep mixexp.sweep"),
-        (lambda: mixexp.runs("nowhere"), "nowhere is no folder"),
+        (lambda: mixexp.runs("nowhere"), "nowhere is not a folder"),
         (lambda: mixexp.runs(3), "the name of a folder is needed"),
         (lambda: mixexp.report(3), "a run or the name of a folder is needed"),
         (lambda: mixexp.load(None), "a run or the name of a folder is needed"),

@@ -194,7 +194,7 @@ def test_the_first_and_last_cells_of_an_experiments_grid(name):
         ("seed=1", "mix=mixup", "seed=2", "mix=bc"),
         ("optimizer.lr=0.5", "experiment=quickstart"),
         ("mix=none", "experiment=quickstart", "mix=data_mix", "loss=kl", "epochs=3"),
-        # a mapping for a group is no option, but values
+        # a mapping for a group is not an option, but values
         ("optimizer={lr: 0.5}",),
         ("optimizer={lr: 0.5}", "optimizer.lr=0.25"),
         ("optimizer.lr=0.25", "optimizer={lr: 0.5}"),
@@ -275,7 +275,7 @@ def test_what_hydra_refuses_is_refused_in_the_same_words(words):
                 " model' names the others"
             ),
         ),
-        # what is no option
+        # what is not an option
         (("mix=[mixup,bc]",), "mix=[mixup,bc]: a run has one option of mix"),
         (("mix=null",), "mix=null: an option is needed"),
         (("optimizer=3",), "optimizer=3: an option of optimizer is a name; there are adam, sgd"),

@@ -1,4 +1,4 @@
-"""An interrupted run goes on as if it had not stopped, and what is no sound checkpoint of its own is left alone."""
+"""An interrupted run goes on as if it had not stopped, and what is not a sound checkpoint of its own is left alone."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def test_no_form_goes_without_one_of_its_keys_or_with_another_one(form):
         (
             {"source": "smal_data_mixup, table"},
             (
-                "claims.one.source: 'smal_data_mixup' is no citation key. Did you mean 'small_data_mixup'? There are"
+                "claims.one.source: 'smal_data_mixup' is not a citation key. Did you mean 'small_data_mixup'? There are"
                 " akira_final_layer, "
             ),
         ),
@@ -168,7 +168,10 @@ def test_no_form_goes_without_one_of_its_keys_or_with_another_one(form):
             "claims.one needs either test or cannot, the reason why no run here can decide it, and has both.",
         ),
         ({"laptop": {"higher": A}}, "claims.one.laptop needs lower beside higher."),
-        ({"desktop": {"higher": A}}, "claims.one has no key 'desktop' ('desktop' is no edition of the experiment)."),
+        (
+            {"desktop": {"higher": A}},
+            "claims.one has no key 'desktop' ('desktop' is not an edition of the experiment).",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place_and_the_nearest_choice(change, says):
@@ -183,7 +186,7 @@ def test_a_claim_that_no_run_decides_says_why_and_may_have_a_test_in_an_edition(
     assert claim_problems({"one": {**stated, "laptop": SOUND["higher"]}}, ["laptop"]) == {}
     assert claim_problems({"one": claim(SOUND["higher"], laptop=None)}, ["laptop"]) == {}
     assert claim_problems({"one": claim(SOUND["higher"], laptop=None)})["one"].startswith(
-        "claims.one has no key 'laptop' ('laptop' is no edition of the experiment)."
+        "claims.one has no key 'laptop' ('laptop' is not an edition of the experiment)."
     )
     assert claim_problems({"one": claim(SOUND["higher"], desktop=None)}, editions=["desktop"]) == {}
     del stated["cannot"]

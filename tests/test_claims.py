@@ -453,7 +453,7 @@ def test_an_experiment_built_on_another_makes_its_claims_too(tmp_path):
 
 
 def of_laptop(place: Path, **block: Any) -> tuple[Any, dict[str, int]]:
-    """The answer of the edition to whether mixup is ahead, and what is no evidence."""
+    """The answer of the edition to whether mixup is ahead, and what is not evidence."""
     found = decided(place, {"one": claim({"higher": MIXUP, "lower": NONE})}, {"laptop": {**LAPTOP, **block}})
     return found.answers[1], found.left_out
 
@@ -469,7 +469,7 @@ def test_runs_of_an_earlier_state_of_the_file_are_no_evidence(tmp_path):
         one, left_out = of_laptop(tmp_path, **changed)
         assert (one.verdict, one.seeds, left_out) == (NOT_RUN, 0, {NOT_STATED: 10})
     one, left_out = of_laptop(tmp_path, grid=[{"mix": ["none", "bc"]}])
-    assert (one.verdict, left_out) == (UNCLEAR, {NOT_STATED: 5}), "the runs with mixup are no part of it any more"
+    assert (one.verdict, left_out) == (UNCLEAR, {NOT_STATED: 5}), "the runs with mixup are not part of it any more"
     assert one.problem == "the file states 0 seeds that all its cells have, and 3 are needed"
 
 
@@ -733,7 +733,7 @@ def test_runs_are_looked_for_where_it_is_said(own, capsys):
     assert "full: 2 not run\n        laptop: 2 supported" in text
     with pytest.raises(SystemExit):
         command(capsys, "--runs", "nowhere")
-    assert "claims: nowhere is no folder" in capsys.readouterr().err
+    assert "claims: nowhere is not a folder" in capsys.readouterr().err
 
 
 def test_names_that_are_not_there(own, capsys):
@@ -848,7 +848,9 @@ def test_a_sweep_whose_claims_or_checks_are_wrong_trains_nothing(tmp_path):
     done = mixexp("-m", "experiment=wrong", *short, cwd=tmp_path)
     assert done.returncode == 2
     assert "claims.typo.test.lower: there is no setting 'subset.m'." in done.stderr
-    assert "claims.cited.source: 'smal_data_mixup' is no citation key. Did you mean 'small_data_mixup'?" in done.stderr
+    assert (
+        "claims.cited.source: 'smal_data_mixup' is not a citation key. Did you mean 'small_data_mixup'?" in done.stderr
+    )
     done = mixexp("-m", "experiment=checked", *short, cwd=tmp_path)
     assert done.returncode == 2 and "checks.fits.test.below is one; it needs a number." in done.stderr
     assert not list(tmp_path.glob("outputs/*/*"))

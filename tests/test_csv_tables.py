@@ -345,7 +345,7 @@ QUOTES = "; a ',' inside a field needs quotes around the field."
         (
             "x,kind\n0,5,a\n0,7,b\n1,5,a\n",
             (
-                "its rows have 3 fields and the header has 2; their first fields are no names of rows, as '0' repeats."
+                "its rows have 3 fields and the header has 2; their first fields are not names of rows, as '0' repeats."
                 f" A{QUOTES[3:]}"
             ),
         ),
@@ -743,7 +743,7 @@ def test_packed_files_and_other_codes(pack: Any, name: str, tmp_path: Path) -> N
 
 def test_a_file_of_another_code_names_its_first_such_line(tmp_path: Path) -> None:
     content = text(("x", SQUARES), ("kind", ["é" if n == 3 else "a" for n in ROWS])).encode("latin1")
-    assert refusal(csv(tmp_path, content)) == f"{CANNOT}line 5 is no UTF-8 text; save the file as UTF-8."
+    assert refusal(csv(tmp_path, content)) == f"{CANNOT}line 5 is not UTF-8 text; save the file as UTF-8."
 
 
 def packed(folder: Path, *entries: str, protected: bool = False) -> CsvTable:

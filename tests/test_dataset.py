@@ -92,7 +92,7 @@ def splits(**changed: object) -> Splits:
         ({"train_images": torch.zeros(2, 1, 4, 4, dtype=torch.float64)}, "train images are torch.float64"),
         (
             {"train_images": torch.full((2, 1, 4, 4), float("nan"))},
-            "train images hold values that are no finite numbers",
+            "train images hold values that are not finite numbers",
         ),
         ({"test_images": torch.zeros(2, 4, 4, dtype=torch.uint8)}, r"test images are torch.uint8 \[2, 4, 4\]"),
         (
@@ -747,7 +747,7 @@ def test_what_is_no_image_is_counted_and_hidden_files_are_not(tmp_path, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert (
         line
-        == f"note: {tmp_path}: ignored 2 files or folders that are no images in a class folder: notes.txt, Thumbs.db"
+        == f"note: {tmp_path}: ignored 2 files or folders that are not images in a class folder: notes.txt, Thumbs.db"
     )
     assert found.classes == ("a", "b") and len(found.train_images) + len(found.test_images) == 10
 

@@ -143,7 +143,7 @@ BASE = (
     "batch_size=32",
 )
 WORDS = (*BASE, "epochs=4")  # 24 steps
-STOPPED = "mixexp: stopped; finished runs are kept, the same command goes on with the rest\n"
+STOPPED = "mixexp: stopped; finished runs are kept, the same command continues with the rest\n"
 
 
 @pytest.fixture
@@ -279,7 +279,7 @@ FAILURES = {
     "exit": ["sys.exit('enough')"],
     "exit0": ["sys.exit(0)"],
     "exit3": ["exited with code 3"],
-    "terminate": ["ended the run's process with SIGTERM"],
+    "terminate": ["the run's process was ended by SIGTERM"],
     "kill": ["killed by SIGKILL", "lack of memory"],
     "abort": ["killed by SIGABRT"],
     "segfault": ["killed by SIGSEGV"],
@@ -485,7 +485,7 @@ def test_what_is_stopped_in_any_way_goes_on_from_its_checkpoint(place):
             assert table(folder)[: len(measured[way])] == measured[way] != table(folder), "what was measured stays"
             measured[way] = table(folder)
         code, output, _ = mixexp(place, "status", str(sweep))
-        assert code == 0 and output.count(" interrupted ") == 2 and output.count("goes on from its checkpoint") == 2
+        assert code == 0 and output.count(" interrupted ") == 2 and output.count("continues from its checkpoint") == 2
     first = {way: facts(folder)["continued_at_step"] for way, folder in runs.items()}
     assert min(first.values()) >= 6, "the second sweep went on from the first one's checkpoints"
 

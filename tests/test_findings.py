@@ -158,7 +158,7 @@ def test_too_few_seeds_leave_nothing_bold_and_a_cell_with_fewer_out(tmp_path):
         and sheets.headline(table).legend == "Nothing is bold: to tell the best of a column takes 3 seeds."
     )
     table = table_of(tmp_path / "some", {**LEVELS, "lucky": (0.9, 0.95)})
-    assert bold(table) == {"mixup", "bc"}, "two seeds are no candidate"
+    assert bold(table) == {"mixup", "bc"}, "two seeds are not a candidate"
     table = table_of(tmp_path / "apart", {"none": LEVELS["none"]})
     for seed in range(10, 14):
         leave(tmp_path / "apart" / f"other{seed}", (0.9 + seed / 1000,), mix="mixup", seed=seed, table=PLAIN)

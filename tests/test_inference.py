@@ -68,7 +68,7 @@ def test_sounds_are_predicted(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (("phots",), "no such file or folder. Did you mean '{photos}/photos'?"),
         (("photos/notes.md",), "takes files that end with .bmp, .gif"),
         (("empty",), "has no file that ends with"),
-        (("broken.png",), "broken.png: it is no picture"),
+        (("broken.png",), "broken.png: it is not a picture"),
     ],
 )
 def test_what_cannot_be_predicted_is_refused(

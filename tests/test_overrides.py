@@ -205,7 +205,10 @@ EMPTY = "it is empty, so a sweep has no cells"
                 " mean 'natural'?"
             ),
         ),
-        ("seed=glob(x*)", f"glob chooses among a group's options, and seed is no group; there are {', '.join(GROUPS)}"),
+        (
+            "seed=glob(x*)",
+            f"glob chooses among a group's options, and seed is not a group; there are {', '.join(GROUPS)}",
+        ),
         (
             "alpha=interval(0.1,1)",
             "an interval is for a search (hydra/sweeper=search); a sweep takes values, alpha=VALUE,VALUE,...",
@@ -285,7 +288,7 @@ def test_one_value_of_an_experiment_has_its_grid_however_it_is_written(command: 
     assert len(plans) == 1 and "27 runs" in plans.pop()
 
 
-# --- options that are no names ---
+# --- options that are not names ---
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -486,12 +489,12 @@ def test_what_every_run_has_cannot_be_taken_away(refusal: Callable[..., str], co
             "~mix=mixup",
             "~mix=mixup: every run has an option of mix; mix=none is the default, 'mixexp list mix' names the others",
         ),
-        ("~dataset._target_", "~dataset._target_: it says what dataset is, and cannot be taken away"),
+        ("~dataset._target_", "~dataset._target_: it says what dataset is, and cannot be removed"),
         (
             "~optimizer.momentum=5",
-            "~optimizer.momentum=5: the value is 0.9; ~optimizer.momentum takes it away whatever it is",
+            "~optimizer.momentum=5: the value is 0.9; ~optimizer.momentum removes it whatever it is",
         ),
-        ("~dataset.mean", "~dataset.mean: it is null, so there is nothing to take away; dataset.mean=VALUE changes it"),
+        ("~dataset.mean", "~dataset.mean: it is null, so there is nothing to remove; dataset.mean=VALUE changes it"),
         ("~probe=fgsm", "~probe=fgsm: this run has no probe=fgsm to take away"),
         (
             "~hydra.sweeper",
@@ -833,7 +836,7 @@ OPTIONS = (
         (["--cfg", "jbo"], "--cfg/-c: invalid choice: 'jbo' (choose from 'job', 'hydra', 'all')"),
         (
             ["--experimental-rerun", "x"],
-            "--experimental-rerun: not for mixexp; the same command again goes on with what is missing",
+            "--experimental-rerun: not for mixexp; the same command again continues with what is missing",
         ),
         (["--config-dir", "nowhere"], "--config-dir nowhere: no such folder in {here}."),
         (["--config-dir"], "--config-dir: needs the folder with your options, such as --config-dir my_conf"),
@@ -924,7 +927,7 @@ def test_a_command_that_is_suggested_for_one_configuration_shows_it(
         ),
         (["=1"], "=1: an override is KEY=VALUE, without blanks around the =."),
         (["seed=["], "seed=[: cannot be read; a value with special characters needs quotes, as in 'key=\"value\"'"),
-        (["seed=int(x)"], "seed=int(x): int(x) is no number"),
+        (["seed=int(x)"], "seed=int(x): int(x) is not a number"),
         (["seed=${foo}"], "seed=${foo}: there is no setting foo to refer to"),
         (["seed=???"], "seed: needs a value, seed=..."),
         (["+seed=1"], "seed: it is there already; leave the + out"),
@@ -961,7 +964,7 @@ def test_what_is_no_override(refusal: Callable[..., str], words: list[str], mess
         ("_target_: ${oc.env:NOT_SET_HERE}\n", "mix._target_: there is no environment variable NOT_SET_HERE"),
         ("_target_: ${a.b\n", "a YAML file has a reference \\$\\{...\\} that cannot be read: .*"),
         ("_target_: ???\n", "mix._target_: needs a value, mix._target_=..."),
-        ("\udcff", "own/mix/mine.yaml is no text in UTF-8: invalid start byte at byte 0"),
+        ("\udcff", "own/mix/mine.yaml is not text in UTF-8: invalid start byte at byte 0"),
         ("- a\n", "mix = \\[a\\]: needs a Mix: a mapping with the _target_ of a class and its settings"),
         ("", "mix = \\{\\}: needs a Mix: a mapping with the _target_ of a class and its settings"),
     ],

@@ -295,7 +295,7 @@ def test_a_failed_run_is_tried_again_where_its_code_has_changed(tmp_path: Path) 
 
     def left(own_code: dict[str, str], retry: str | None) -> bool:
         run = planned(tmp_path, own_code, retry)
-        assert stale([run]) == [], "it is no finished run"
+        assert stale([run]) == [], "it is not a finished run"
         return earlier_end(run, to_remake([run])) is not None
 
     assert left({"a": "1"}, "changed") and left({"a": "2"}, None)
@@ -378,7 +378,7 @@ def test_a_cell_of_two_versions_has_no_mean(tmp_path: Path) -> None:
     table = build_table(load_runs(tmp_path))
     assert list(table.unlike.values()) == [["the code of one's own"]]
     copy = environment(leave(tmp_path / "copy", (0.9,), seed=0, table=None), own_code={"a": "2"})
-    assert copy and len(gather([tmp_path])[0]) == 7, "a run of another version is no copy"
+    assert copy and len(gather([tmp_path])[0]) == 7, "a run of another version is not a copy"
 
 
 def test_two_folders_of_two_versions_are_compared_with_a_remark(tmp_path: Path) -> None:

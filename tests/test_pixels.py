@@ -187,7 +187,7 @@ def test_opacity_may_fill_16_bits_where_colours_are_of_12(tmp_path: Path) -> Non
         ),
         ("a.ppm", netpbm("P6", 65535, COLOUR)[:-3], "not enough image data|truncated"),
         ("a.png", png(COLOUR, 2)[:90], "truncated|broken|cannot be read"),
-        ("a.png", b"words", "^it is no picture of a format that can be read$"),
+        ("a.png", b"words", "^it is not a picture of a format that can be read$"),
     ],
     ids=["floats", "nan", "signed", "32 bits", "planar", "cut ppm", "cut png", "text"],
 )

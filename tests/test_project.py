@@ -68,7 +68,7 @@ def test_the_nearest_file_counts_alone(place: Path) -> None:
         ("config_dirs: [3]\n", "config_dirs = [3]: needs a list of folders of options."),
         ("trusted_modules: pj_mixes\n", "trusted_modules = pj_mixes: needs a list of names of modules, each as an import has it, such as own.nets. "
          "Did you mean 'trusted_modules: [pj_mixes]'?"),
-        ("trusted_modules: [pj-mixes.py]\n", "trusted_modules: pj-mixes.py is no name of a module as an import has it, such as own.nets. Did you mean 'pj_mixes'?"),
+        ("trusted_modules: [pj-mixes.py]\n", "trusted_modules: pj-mixes.py is not a name of a module as an import has it, such as own.nets. Did you mean 'pj_mixes'?"),
         ("trusted_modules: [pj_mixs]\n", "trusted_modules: there is no module pj_mixs in {here}/below, {here}, nor is one installed. Did you mean 'pj_mixes'?"),
         ("data_dir: 3\n", "data_dir = 3: needs a folder. Did you mean 'data_dir: \"3\"'?"),
         ("data_dir: [sets]\n", "data_dir = [sets]: needs a folder."),

@@ -187,7 +187,7 @@ def test_commits_are_told_by_their_beginning_and_circumstances_are_shown(tmp_pat
     with pytest.raises(
         UserError,
         match=(
-            r"cccc is no folder, and no run in .* was made by that git commit\. Commits of the runs there: aaaaaaaaaa,"
+            r"cccc is not a folder, and no run in .* was made by that git commit\. Commits of the runs there: aaaaaaaaaa,"
             " bbbbbbbbbb"
         ),
     ):
@@ -358,7 +358,7 @@ def test_the_commands_print_and_write(tmp_path):
         (("compare", "outputs/a", "outputs/baseline_ol"), "Did you mean 'outputs/baseline_old'"),
         (("compare", "outputs/a"), "required: SECOND"),
         (("compare", "outputs/a", "outputs/a", "--metric", "acuracy"), "acuracy"),
-        (("leaderboard", "nowhere"), "nowhere is no folder"),
+        (("leaderboard", "nowhere"), "nowhere is not a folder"),
         (("leaderboard", "empty"), "there is no run in empty"),
         (("leaderboard", "--rule", "lst"), "median_last_10"),
     ],
@@ -536,7 +536,7 @@ def test_a_report_without_any_seed_lists_the_runs(way, tmp_path):
         "all failed": "failed | r0 |  | RuntimeError: it broke |",
         "emptied": "damaged | r0 |  | config.yaml cannot be read: a mapping was expected, found NoneType |",
         "cut where it is YAML": (
-            "| damaged | r0 | all runs / accuracy, seed – | config.yaml is no configuration of a run |"
+            "| damaged | r0 | all runs / accuracy, seed – | config.yaml is not a configuration of a run |"
         ),
     }
     assert "r0" in page and reason.get(way, "r0" if way == "cut" else "50.00") in table

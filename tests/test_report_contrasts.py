@@ -170,7 +170,7 @@ def test_a_baseline_that_is_no_label_is_said_with_what_is_near(tmp_path):
     grid(tmp_path)
     table = build_tables(load_runs(tmp_path), baseline="label-mx")[0]
     assert contrasts(table) == []
-    assert "label-mx is no row or column" in baseline_problem(table) and "label-mix" in baseline_problem(table)
+    assert "label-mx is not a row or column" in baseline_problem(table) and "label-mix" in baseline_problem(table)
     with pytest.raises(UserError, match="Did you mean 'label-mix'"):
         write_report([tmp_path], baseline="label-mx")
     assert not (tmp_path / "report").exists()
@@ -180,7 +180,7 @@ def test_labels_are_listed_as_a_shell_takes_them(tmp_path):
     mixes = {"no mixing": {"mix": "none"}, "the mixup": {"mix": "mixup"}}
     grid(tmp_path, TABLE | {"columns": {"label": "mixing", "values": mixes}, "published": {}})
     problem = baseline_problem(build_tables(load_runs(tmp_path), baseline="its width")[0])
-    assert "The baseline 'its width' is no row" in problem and problem.endswith(
+    assert "The baseline 'its width' is not a row" in problem and problem.endswith(
         "There are 100, 500, 'no mixing', 'the mixup'."
     ), problem
 

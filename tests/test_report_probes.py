@@ -65,7 +65,7 @@ def test_every_measure_has_its_own_metric_rule_and_scale(runs):
     assert table.values("500", "rotated 20") == pytest.approx([30, 40]), (
         "the mean of the last step's rows that fulfil where"
     )
-    assert table.values("500", "loss") == pytest.approx([1.0, 1.0]), "losses are no per cent"
+    assert table.values("500", "loss") == pytest.approx([1.0, 1.0]), "losses are not per cent"
     assert table.values("500", "best", "last") == table.values("500", "best"), "a rule of its own holds under any other"
     assert table.values("500", "loss", "best") == table.values("500", "loss", "last") == pytest.approx([1, 1])
     assert table.published("500", "best") == 40
@@ -99,7 +99,10 @@ def test_a_probe_that_is_missing_costs_its_cell_alone_and_says_so_where_it_is_al
     [
         ("step,kind,level,accuracy\n", "no row in it"),
         ("step,kind,level,accuracy\n20,rotation,20\n", "more or fewer values"),
-        ("step,kind,level,accuracy\n20,rotation,20,=1+1\n", "has '=1\\+1' in its column accuracy, which is no number"),
+        (
+            "step,kind,level,accuracy\n20,rotation,20,=1+1\n",
+            "has '=1\\+1' in its column accuracy, which is not a number",
+        ),
         ("step,kind,accuracy\n20,rotation,0.5\n", "has no column 'level'"),
         ("step,kind,level,accuracy\n20,rotation,40,0.5\n", "has no row with kind rotation, level 20"),
     ],

@@ -132,9 +132,9 @@ WHICH = "runs --remove: say which ones, as in outcome=failed or mix=mixup; witho
         (["outputs/try", "seed=0,7"], "seed=7: no run here has this value; there are 0, 1."),
         (
             ["outputs/try", "mix=bc", "seed=0"],
-            "no run here has all of mix=bc seed=0, and each of these alone some runs have",
+            "no run here has all of mix=bc seed=0, though some runs have each of them",
         ),
-        (["outputs/tru"], "runs: outputs/tru is no folder. Did you mean 'outputs/try'?"),
+        (["outputs/tru"], "runs: outputs/tru is not a folder. Did you mean 'outputs/try'?"),
         (["mix=none"], "runs: name a folder of runs, such as outputs/quickstart"),
         (["outputs/try", "--remove"], WHICH),
         (["outputs/try", "--remove", "--yes"], WHICH),
@@ -201,7 +201,7 @@ def test_without_a_terminal_yes_is_needed(said, place, monkeypatch):
     code, _, errors = said("outputs/try", "mix=mixup", "--remove")
     assert (
         code == 2
-        and "2 runs, those above, would go for good" in errors
+        and "2 runs, listed above, would be removed for good" in errors
         and "--yes" in errors
         and everything(place) == before
     )

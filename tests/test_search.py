@@ -404,7 +404,7 @@ def test_hopeless_trials_are_pruned_and_their_runs_can_be_finished(tmp_path, cap
     # an unfinished run to all that looks at it, and one that can be finished
     name = hopeless[0]["folder"]
     (line,) = [line for line in status(sweep).splitlines() if line.startswith(name)]
-    assert "interrupted" in line and "goes on from its checkpoint" in line
+    assert "interrupted" in line and "continues from its checkpoint" in line
     write_report([sweep])
     assert f"| unfinished | {name} |" in (sweep / "report" / "table.md").read_text()
     before = column(sweep / name, "val_accuracy")
@@ -621,8 +621,8 @@ def test_a_search_writes_its_figures(tmp_path, capsys):
             {"space": {"mix": {"choices": ["none", "bc", "mixup"]}}, "metric": "val_macro"},
             "Did you mean 'val_macro_f1'",
         ),
-        (("hang_minutes=3", "runs_per_device=2"), {}, "hang_minutes, runs_per_device: of sweeps alone"),
-        (("retry=changed",), {}, "retry = changed: of sweeps alone"),
+        (("hang_minutes=3", "runs_per_device=2"), {}, "hang_minutes, runs_per_device: for sweeps only"),
+        (("retry=changed",), {}, "retry = changed: for sweeps only"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_starts(words, changes, reason, tmp_path):

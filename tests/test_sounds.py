@@ -441,7 +441,7 @@ def test_every_pair_is_blended_on_its_own_and_a_short_sound_too() -> None:
 
 
 def test_sound_mixing_is_refused_on_images_hidden_layers_and_spectrograms() -> None:
-    of = "mix: it is for data of the kind sound, and this data set's is"
+    of = "mix: it needs data of the kind sound, and this data set's is"
     assert errors_of(compose(["mix=bc_sound", "loss=kl"])) == [f"{of} image"]
     words = [*sounds(), "model=sound_cnn", "mix=bc_sound", "loss=kl"]
     assert errors_of(compose(words)) == []
@@ -449,7 +449,7 @@ def test_sound_mixing_is_refused_on_images_hidden_layers_and_spectrograms() -> N
     (line,) = errors_of(compose([*words, "mix_layer=layer1"]))
     assert line.startswith("mix_layer = layer1: mix at the input instead; a loudness is that of a waveform")
     assert errors_of(compose(["augment=shift"])) == [
-        "augment: it is for data of the kind sound, and this data set's is image"
+        "augment: it needs data of the kind sound, and this data set's is image"
     ]
 
 

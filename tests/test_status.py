@@ -136,7 +136,7 @@ def test_every_state_is_seen_as_it_is(tmp_path):
         and "no checkpoint" in seen["early"].detail
         and seen["early"].fraction == 0
     )
-    assert "step 40 of 100" in seen["late"].detail and "goes on from its checkpoint" in seen["late"].detail
+    assert "step 40 of 100" in seen["late"].detail and "continues from its checkpoint" in seen["late"].detail
     assert seen["late"].fraction == 0.55, (
         "what was done before it stopped last, which is later than its last evaluation"
     )
@@ -255,7 +255,7 @@ def test_a_folder_of_an_older_version_is_read_as_far_as_it_says(tmp_path):
             del result["evaluations"]
             (run.path / "result.json").write_text(json.dumps(result))
     first, second, total, remark = status(tmp_path).splitlines()
-    assert remark.endswith("abandoned: no process works on the 1 run left; its command goes on with it")
+    assert remark.endswith("abandoned: no process works on the 1 run left; its command continues with it")
     assert first.split() == ["cut", "interrupted", "no", "checkpoint", "yet"]
     assert second.split() == ["over", "done", "accuracy", "0.8750"]
     assert total.endswith("2 runs: 1 done, 1 interrupted; no finished run to judge the time by")

@@ -181,7 +181,7 @@ def test_manifold_deformations_cost_accuracy_in_the_published_order(tmp_path):
     assert len(found) == 18
     assert found["none", 0] > found["rotation", 20] > found["rotation", 40] > found["rotation", 80]
     assert found["zoom", 20] < found["zoom", 80] < found["none", 0] > found["zoom", 120] > found["zoom", 180]
-    assert found["shearing", 171.9] > found["shearing", 143.2], "half a turn is no shear"
+    assert found["shearing", 171.9] > found["shearing", 143.2], "half a turn is not a shear"
 
 
 def test_mixup_alpha_a_large_alpha_keeps_the_network_from_fitting(tmp_path):

@@ -75,7 +75,7 @@ def of(more: str) -> str:
         ([of("figures: [{file: f, kind: curvs}]")], "figure f: kind is 'curvs'; scores, against, curves, "),
         ([of("figures: [{file: f, kind: curves, yy: a}]")], "figure f: there is no key 'yy' for kind curves."),
         ([of("rows: {kye: mix}")], "table.rows has no key 'kye'."),
-        ([of("metric: lr")], "table.metric = lr: it says when or how a row of metrics.csv was made, and is no metric. There are train_loss"),
+        ([of("metric: lr")], "table.metric = lr: it says when or how a row of metrics.csv was made, and is not a metric. There are train_loss"),
         ([of("figures: [{file: ../f, kind: curves}]")], "table.figures has the file ../f; a name without a folder, / and : is needed"),
         ([of("figures: [{file: runs, kind: curves}]")], "table.figures has the file runs, which a report has for something else"),
     ],
@@ -182,7 +182,7 @@ MEASURED = (
         ([claims("metric: acuracy")], f"claims.a: acuracy: no run has it. Did you mean 'accuracy'? {COLUMNS}."),
         (
             [claims("metric: seconds")],
-            "claims.a: seconds: it says when or how a row of metrics.csv was made, and is no metric.",
+            "claims.a: seconds: it says when or how a row of metrics.csv was made, and is not a metric.",
         ),
         ([claims("metric: val_accuracy")], "validation=0.1 gives val_loss, val_accuracy, val_macro_f1."),
         (
@@ -241,8 +241,4 @@ def test_a_key_of_a_table_that_is_not_there_is_given_to_the_report(mixexp_here, 
     ):
         done = mixexp_here("plan", word, cwd=tmp_path)
         key = word.partition("=")[0]
-        assert (
-            done.stderr
-            == f"mixexp: {key}: runs of no experiment have no table to change; what their report shows is said to it:"
-            f" {said}\n"
-        )
+        assert done.stderr == f"mixexp: {key}: only an experiment has a table; without one, tell the report: {said}\n"

@@ -140,10 +140,10 @@ def test_what_is_for_images_is_refused_on_tables(name: str) -> None:
     base = (f"dataset={name}", "model=mlp")
     assert errors_of(compose([*base, "mix=mixup"])) == []
     assert errors_of(compose([*base, "mix=bc_plus", "loss=kl"])) == [
-        "mix: it is for data of the kind image, and this data set's is table"
+        "mix: it needs data of the kind image, and this data set's is table"
     ]
     assert errors_of(compose([*base, "augment=standard"])) == [
-        "augment: it is for data of the kind image, and this data set's is table"
+        "augment: it needs data of the kind image, and this data set's is table"
     ]
 
 

@@ -108,7 +108,7 @@ def test_every_root_setting_has_a_schema_and_every_group_is_checked() -> None:
         (("mix=mixpu",), ["mix = mixpu: no such option", "bc, bc_any_class, bc_plus, ", "Did you mean 'mixup'?"]),
         (("mix=null",), ["mix=null: an option is needed", "mixup"]),
         (("mix=",), ["mix=: an option is needed", "mixup"]),
-        (("probe=null",), ["probe=null: leave it out", "~probe takes away"]),
+        (("probe=null",), ["probe=null: leave it out", "~probe removes"]),
         (("experiment=small_dat",), ["experiment = small_dat: no such option", "Did you mean 'small_data'?"]),
     ],
     ids=str,
@@ -268,10 +268,7 @@ def test_missing_data_is_refused_with_the_folder_it_was_looked_for_in() -> None:
     ("words", "says"),
     [
         (("mix=mixup", "mix_layer=layer4"), ["model has no layer 'layer4'", "it has input, ", "final"]),
-        (
-            ("mix=mixup", "mix_layer.layers=[fnal]"),
-            ["model has no layer 'fnal'", "Did you mean 'mix_layer.layers=[final]'?"],
-        ),
+        (("mix=mixup", "mix_layer.layers=[fnal]"), ["model has no layer 'fnal'", "Did you mean 'mix_layer=final'?"]),
         (
             ("mix=mixup", "mix_layer.layers=[input,input]"),
             ["mix_layer.layers = ['input', 'input']: a layer is named twice"],
@@ -283,16 +280,16 @@ def test_missing_data_is_refused_with_the_folder_it_was_looked_for_in() -> None:
             ("mix=smote", "sampling=oversample", "imbalance=minority", "imbalance.n=1"),
             ["mix.pairing.k = 5: the smallest class has 4 images, so k can be 3 at most"],
         ),
-        (("mix=bc_sound",), ["mix: it is for data of the kind sound, and this data set's is image"]),
+        (("mix=bc_sound",), ["mix: it needs data of the kind sound, and this data set's is image"]),
         (
             ("dataset=iris", "model=mlp", "probe=fgsm"),
-            ["an attack on pixels has a meaning for images alone, and this data set's kind is table"],
+            ["an attack on pixels needs images, and this data set's kind is table"],
         ),
         (
             ("dataset=iris", "model=mlp", "augment=standard"),
-            ["augment: it is for data of the kind image, and this data set's is table"],
+            ["augment: it needs data of the kind image, and this data set's is table"],
         ),
-        (("probe=tsne", "probe.samples=2"), ["t-SNE of 2 points says nothing; it needs three"]),
+        (("probe=tsne", "probe.samples=2"), ["t-SNE of 2 points is meaningless; it needs three"]),
         (("mix=bc_plus", "mix_layer=final"), ["mix_layer = final: mix at the input instead"]),
         (
             ("sampling=oversample", "loss.class_weights=balanced"),
@@ -320,7 +317,7 @@ def test_a_loss_may_refuse_mixed_labels_and_then_takes_those_that_keep_one(tmp_p
     (tmp_path / "own_picky.py").write_text(OWN_LOSS, encoding="utf-8")
     picky = {"loss": {"_target_": "own_picky.Picky"}, "trusted_modules": ["own_picky"]}
     assert "mix=data_mix" in refused("mix=mixup", **picky)
-    assert refused("mix=mixup", **picky).startswith("loss: it has no meaning for mixed labels")
+    assert refused("mix=mixup", **picky).startswith("loss: it cannot take mixed labels")
     for mix in ("none", "data_mix"):
         assert refusals(f"mix={mix}", **picky) == []
     assert "trusted_modules=[own_picky]" in refused(loss=picky["loss"])

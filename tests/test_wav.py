@@ -164,7 +164,7 @@ def test_it_reads_what_scipy_writes_and_as_scipy_reads(tmp_path: Path, dtype: An
     ("content", "words"),
     [
         (b"", "it is empty"),
-        (b"OggS" + bytes(60), "it is no WAV file"),
+        (b"OggS" + bytes(60), "it is not a WAV file"),
         (plain()[:30], "it is cut short: the description of its samples is not whole"),
         (plain()[:40], "it has a header and no sound"),
         (plain()[:-4], "it is cut short: its sound has 12 bytes, of which 8 are there"),
@@ -195,11 +195,11 @@ def test_it_reads_what_scipy_writes_and_as_scipy_reads(tmp_path: Path, dtype: An
         (plain(kind=3, bits=16), "its header says 2 bytes for a sample of 1 channels"),
         (
             plain(sound=np.array([np.nan, 0], "<f4").tobytes(), kind=3, bits=32),
-            "its samples hold values that are no finite numbers",
+            "its samples hold values that are not finite numbers",
         ),
         (
             plain(sound=np.array([np.inf, 0], "<f4").tobytes(), kind=3, bits=32),
-            "its samples hold values that are no finite numbers",
+            "its samples hold values that are not finite numbers",
         ),
         (
             plain(sound=np.array([20000, 0], "<f4").tobytes(), kind=3, bits=32),

@@ -91,7 +91,7 @@ def select(found: Sequence[Run], conditions: Sequence[str]) -> list[Run]:
         wanted = _wanted(key, text, values.values())
         left = [run for run in left if run.folder in values and comparable(values[run.folder]) in wanted]
     if not left:
-        raise UserError(f"no run here has all of {' '.join(conditions)}, and each of these alone some runs have")
+        raise UserError(f"no run here has all of {' '.join(conditions)}, though some runs have each of them")
     return left
 
 
@@ -186,7 +186,7 @@ def _record(run: Run) -> dict[str, Any]:
 def remove(selected: Sequence[Run], named: Sequence[Path], yes: bool) -> None:
     """Remove runs with all that is in their folders, after a question on the terminal unless yes says so already.
 
-    named: the folders that they were found in. Raises UserError, before any is removed, where one of them is no run's,
+    named: the folders that they were found in. Raises UserError, before any is removed, where one is not a run's,
     is at work or lies elsewhere, and where there is no terminal to ask on; RunsFailed for one that is no more what was
     selected.
     """
@@ -196,8 +196,8 @@ def remove(selected: Sequence[Run], named: Sequence[Path], yes: bool) -> None:
     if not yes:
         if not sys.stdin.isatty():
             raise UserError(
-                f"runs --remove: {what}, those above, would go for good; no terminal is there to ask on, --yes asks"
-                " nothing"
+                f"runs --remove: {what}, listed above, would be removed for good; there is no terminal to ask on, so"
+                " --yes has to confirm it"
             )
         print(f"remove {what} for good? [y/N] ", end="", flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):

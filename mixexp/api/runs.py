@@ -186,5 +186,5 @@ def runs(*folders: str | Path) -> Runs:
     if missing := [str(path) for path in paths if not path.is_dir()]:
         first = Path(missing[0])
         beside = [other.name for other in first.parent.glob("*") if other.is_dir()]
-        raise UserError(f"runs: {', '.join(missing)} is no folder.{closest_path(first, beside)}")
+        raise UserError(f"runs: {', '.join(missing)} is not a folder.{closest_path(first, beside)}")
     return Runs(everywhere(paths))

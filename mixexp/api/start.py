@@ -106,8 +106,8 @@ def _axis(value: Any) -> str:
         value = value.tolist()
     if isinstance(value, set | frozenset | Iterator):
         raise UserError(
-            f"sweep: an axis is a list, a tuple, a range or an array, not a {type(value).__name__}, whose order or"
-            " length nobody knows"
+            f"sweep: an axis is a list, a tuple, a range or an array, not a {type(value).__name__}, which has no"
+            " fixed order or length"
         )
     if not isinstance(value, list | tuple | range):
         return in_hydra(value)

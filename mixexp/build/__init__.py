@@ -319,7 +319,7 @@ def hints_of(target: Callable[..., Any]) -> Mapping[str, Any]:
     """The types of a class's or function's arguments, by name; raises UserError where they cannot be read."""
     try:
         return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
-    except Exception as error:  # names for type checkers alone, objects that are no functions
+    except Exception as error:  # names for type checkers alone, objects that are not functions
         raise UserError(f"its type hints cannot be read: {one_line(f'{type(error).__name__}: {error}')}") from error
 
 

@@ -98,13 +98,13 @@ def new(arguments: argparse.Namespace) -> None:
     extension = Extension(arguments.kind, arguments.name, folder)
     if folder is not None and importlib.util.find_spec(extension.module) is not None:
         raise UserError(
-            f"new {arguments.kind} {arguments.name}: a module {extension.module} is there; take another name"
+            f"new {arguments.kind} {arguments.name}: a module {extension.module} is there; choose another name"
         )
     files = extension.files()
     if there := [str(path) for path in files if path.exists() or path.is_symlink()]:
         verb = "is" if len(there) == 1 else "are"
         raise UserError(
-            f"new {arguments.kind} {arguments.name}: {', '.join(there)} {verb} there already; take another name"
+            f"new {arguments.kind} {arguments.name}: {', '.join(there)} {verb} there already; choose another name"
         )
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,11 +121,11 @@ def check_name(kind: str, name: str, typed: list[Path]) -> None:
         meant = re.sub(r"_+", "_", meant).strip("_")[:40]
         meant = meant if _is_name(meant) and meant not in taken else f"my_{meant or kind}"[:40]
         raise UserError(
-            f"new {kind} {name}: a name has small letters, digits and _, begins with a letter, and is no word of"
+            f"new {kind} {name}: a name has small letters, digits and _, begins with a letter, and is not a word of"
             f" Python's or YAML's. Did you mean '{meant}'?"
         )
     if name in taken:
-        raise UserError(f"new {kind} {name}: there is an option {kind}={name} already; take another name")
+        raise UserError(f"new {kind} {name}: there is an option {kind}={name} already; choose another name")
 
 
 def _is_name(text: str) -> bool:

@@ -32,7 +32,7 @@ class Command:
     """A sub-command; `run` gets its arguments, with the user's folders of options as `folders`.
 
     examples: pairs of a command line and its meaning. more: the pages that say more. options: adds its options to a
-    parser. overrides: whether words go on to Hydra: `run` then gets all words that are no option of the command as
+    parser. overrides: whether words go on to Hydra: `run` then gets all words that are not options of the command as
     `words`. hydra_options: the options of Hydra that the command takes besides; None: Hydra reads and refuses them
     itself. own_options: whether --config-dir has a meaning for it. abbreviations: whether the beginning of an option is
     enough. prepare: takes the words that argparse cannot read, and gives the values that they mean and the others.

@@ -112,7 +112,7 @@ def _faults(split: str, images: Tensor, labels: Tensor, classes: int) -> list[st
     if images.numel() == 0:
         return [f"there are no {split} images"]
     if images.dtype == torch.float32 and not images.isfinite().all():
-        return [f"{split} images hold values that are no finite numbers"]
+        return [f"{split} images hold values that are not finite numbers"]
     if not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         return [f"{split} labels lie in {int(labels.min())}..{int(labels.max())}, expected 0..{classes - 1}"]
     return []

@@ -102,7 +102,7 @@ class Column:
         self.fractions = False
         """True if any of its numbers has a decimal mark."""
         self.occurrences: dict[str, Occurrence] = {}
-        """Occurrences of "missing", "infinite" and "other" (a text that is no number), if there are any."""
+        """Occurrences of "missing", "infinite" and "other" (a text that is not a number), if there are any."""
         self._values: list[np.ndarray] = []
         self._codes: list[np.ndarray] = []
 

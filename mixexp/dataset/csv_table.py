@@ -34,7 +34,7 @@ class CsvTable(Table):
     row, row names or nothing, and, with at least 2 rows of each class, a column of numbers or texts that renames the
     label. The note also lists columns that may be such; these are used.
     file: relative to the working directory, otherwise to root (data_dir); header: true if the first row has the
-    columns' names, otherwise they are "0", "1" and so on; drop: columns that are no features; keep: columns that are
+    columns' names, otherwise they are "0", "1" and so on; drop: columns that are not features; keep: columns that are
     features although they would not be used; missing: texts that mean no value, besides the empty field; decimal: the
     decimal mark, "." by default; categorical: columns of texts although they look like numbers; numeric: columns of
     numbers although they have currency or per cent signs or thousands separators, all in one unit; row_names: true if
@@ -54,7 +54,7 @@ class CsvTable(Table):
             | Annotated[str, Field(min_length=1, max_length=1)]
         ) = ",",
         header: bool = True,
-        drop: list[str] = [],  # noqa: B006  the signature is the schema, and null is no list; never written to
+        drop: list[str] = [],  # noqa: B006  the signature is the schema, and null is not a list; never written to
         test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2,
         split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0,
         standardise: bool = True,

@@ -30,7 +30,7 @@ _SIGNS = {"comma": ",", "semicolon": ";", "pipe": "|", "tab": "\t", r"\t": "\t",
 _PACKED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _OF_A_MAC = re.compile(r"__MACOSX/|(.*/)?(\._|\.DS_Store)[^/]*$", re.DOTALL)  # files that macOS adds to archives
 _EXCEL = re.compile("sep=.")
-"""First line that gives Excel the separator, and is no row."""
+"""First line that gives Excel the separator, and is not a row."""
 _NAMED = {"\t": "tab", " ": "blanks"}  # names of invisible separators in messages
 
 
@@ -75,7 +75,7 @@ class Delimited:
         with self._explained():
             self.row_names = header and len(below) > len(self.first) and self._has_row_names(row_names)
             width = len(self.first)
-            if not header and filled(self.first) < width:  # trailing fields that are empty in all rows are no columns
+            if not header and filled(self.first) < width:  # trailing fields that are empty in all rows are not columns
                 width = min(width, max(filled(row) for _, row in self._rows()))
             given = self.first if header else map(str, range(width))
             if row_names and not self.row_names:
@@ -168,9 +168,9 @@ class Delimited:
         raise self._fault(f"line {line} has {len(row)} field{'s' * (len(row) != 1)} and {whose}{hint}.")
 
     def refuse_row_names(self, name: str) -> None:
-        """Raise UserError: rows have one field more than the header, but the first fields repeat and are no names."""
+        """Raise UserError: rows have one field more than the header, but the first fields repeat and are not names."""
         raise self._fault(
-            f"its rows have {len(self.names)} fields and the header has {len(self.first)}; their first fields are no"
+            f"its rows have {len(self.names)} fields and the header has {len(self.first)}; their first fields are not"
             f" names of rows, as {sanitize(repr(name))} repeats. A {self._sign!r} inside a field needs quotes around"
             " the field."
         )
@@ -205,7 +205,7 @@ class Delimited:
         try:
             yield
         except UnicodeDecodeError:
-            raise self._fault(f"line {_undecodable(self.path)} is no UTF-8 text; save the file as UTF-8.") from None
+            raise self._fault(f"line {_undecodable(self.path)} is not UTF-8 text; save the file as UTF-8.") from None
         except _UNREADABLE as error:
             raise self._fault(f"{error}.") from error
 

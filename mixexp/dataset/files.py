@@ -161,7 +161,7 @@ def visible(folder: Path) -> list[Path]:
 def class_files(
     root: Path, noun: str, suffixes: Collection[str], without: Collection[str] = ()
 ) -> dict[str, list[Path]]:
-    """Class name → its files with the suffixes, at any depth, both sorted; folders named in `without` are no classes.
+    """Class name → its files with the suffixes, at any depth, both sorted; folders named in `without` are not classes.
 
     Links to folders and files are followed. A folder or file with several names in one class counts once; links to an
     enclosing folder are loops and are not followed. Other files are noted. noun: the kind of a file, in the singular.
@@ -183,7 +183,7 @@ def class_files(
         )
     others = [path for path in entries if not path.is_dir()]
     others += [path for tree in trees.values() for path in tree.files if path.suffix.lower() not in suffixes]
-    warn_of_ignored(root, f"that are no {noun}s in a class folder", others)
+    warn_of_ignored(root, f"that are not {noun}s in a class folder", others)
     if loops := [path for tree in trees.values() for path in tree.loops]:
         note(f"{root}: did not follow {len(loops)} links to a folder that they lie in: {listed(loops, root)}")
     if repeated := [path for tree in trees.values() for path in tree.repeated if path.suffix.lower() in suffixes]:

@@ -63,7 +63,7 @@ def read(path: Path, grey: bool, bits: int | None) -> Picture:
             flat = on_white(drawn, "L" if grey else "RGB")
             return Picture(flat.transpose(_TURNS[orientation]) if orientation in _TURNS else flat, peak)
     except UnidentifiedImageError as error:
-        raise ValueError("it is no picture of a format that can be read") from error
+        raise ValueError("it is not a picture of a format that can be read") from error
     except Image.DecompressionBombError as error:
         raise ValueError(
             f"it has more pixels than are read, {2 * (Image.MAX_IMAGE_PIXELS or 0):,}: make it smaller"

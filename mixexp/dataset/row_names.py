@@ -57,7 +57,7 @@ class LongerRows:
     def decimal_comma(self) -> tuple[str, bool] | None:
         """Two fields, joined by a comma, that may be one decimal number, and whether they are the first of each row.
 
-        First fields that count the rows are no such numbers.
+        First fields that count the rows are not such numbers.
         """
         first = sorted(map(int, self.first)) if 0 in self.digits and max(map(len, self.first)) < 20 else []
         counting = bool(first) and first[0] in (0, 1) and first[-1] - first[0] == len(first) - 1

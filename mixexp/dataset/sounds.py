@@ -51,7 +51,7 @@ class ClassFolders(Layout):
 class ListedTest(Layout):
     """The speech-commands layout: ``FOLDER/CLASS/…`` with testing_list.txt and validation_list.txt.
 
-    The lists name files as CLASS/FILE. The folder ``_background_noise_`` is no class. validation: the use of the files
+    The lists name files as CLASS/FILE. The folder ``_background_noise_`` is not a class. validation: the use of files
     in the validation list, train or left_out.
     """
 
@@ -109,7 +109,7 @@ class NumberedNames(Layout):
             raise UserError(
                 f"{root} has no files named CLASS_SPEAKER_INDEX.wav; there is {files.listed(files.visible(root))}."
             )
-        files.warn_of_ignored(root, "that are no sounds", [path for path in files.visible(root) if path not in named])
+        files.warn_of_ignored(root, "that are not sounds", [path for path in files.visible(root) if path not in named])
         names = [name for name in named.values() if name is not None]
         classes = tuple(sorted({name[1] for name in names}))
         whole = files.Part(list(named), np.array([classes.index(name[1]) for name in names], dtype=np.int64))

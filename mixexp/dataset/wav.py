@@ -61,7 +61,7 @@ def read(path: Path) -> Sound:
         raise ValueError("it is empty")
     order = {b"RIFF": "<", b"RF64": "<", b"BW64": "<", b"RIFX": ">"}.get(content[:4])
     if order is None or content[8:12] != b"WAVE":
-        raise ValueError("it is no WAV file")
+        raise ValueError("it is not a WAV file")
     form, start, length = _chunks(content, order)
     there = len(content) - start
     if length > there and length < UNKNOWN:
@@ -161,7 +161,7 @@ def _integers(octets: np.ndarray, order: str) -> np.ndarray:
 def _floats(samples: np.ndarray) -> np.ndarray:
     peak = np.abs(samples).max(initial=0.0)
     if not np.isfinite(peak):
-        raise ValueError("its samples hold values that are no finite numbers")
+        raise ValueError("its samples hold values that are not finite numbers")
     if peak > LOUDEST:
         raise ValueError(f"its samples are floats beyond -1 to 1, up to {peak:,g}: divide them by their full scale")
     return samples

@@ -27,8 +27,8 @@ def predict_command(run: Path, files: Sequence[Path], out: Path | None) -> None:
     trained = load_trained(run)
     if not trained.preprocess.suffixes:
         raise UserError(
-            f"predict {run}: its network is for data of the kind {trained.preprocess.inputs.kind}, which come"
-            " from no files; mixexp.load in Python takes them as tensors"
+            f"predict {run}: its network takes data of the kind {trained.preprocess.inputs.kind}, which are"
+            " not read from files; mixexp.load in Python takes tensors"
         )
     predictions = list(predict(trained, files_of(files, trained.preprocess.suffixes)))
     show(as_text(predictions))
@@ -64,9 +64,9 @@ def export_command(run: Path, to: str, out: Path | None) -> None:
 def _check_out(command: str, path: Path, suffix: str) -> None:
     """Raise UserError where a file cannot be written, or would replace another kind of file or a run's own."""
     if path.is_dir() or not path.parent.is_dir():
-        raise UserError(f"{command} --out {path}: the name of a file in a folder that is there is needed")
+        raise UserError(f"{command} --out {path}: needs the name of a file in an existing folder")
     if path.exists() and (path.suffix != suffix or path.name in FILES):
         raise UserError(
-            f"{command} --out {path}: there is a file of another kind, which stays; take another name, such as"
+            f"{command} --out {path}: a file of another kind has this name; choose another, such as"
             f" {path.stem}_new{suffix}"
         )

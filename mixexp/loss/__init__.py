@@ -14,7 +14,7 @@ class Loss(nn.Module, abc.ABC):
     """A loss of one value per sample; the training loop takes the mean and adds the penalty.
 
     A constructor may take class_counts, int64 [C]: the training images per class, after imbalance and label noise,
-    before over- or undersampling. The program passes it; it is no YAML setting.
+    before over- or undersampling. The program passes it; it is not a YAML setting.
     """
 
     linear_in_target: bool

@@ -51,7 +51,7 @@ class Pairs(Mix):
     ) -> None:
         if pairing.external and step_size is not None:
             raise ValueError(
-                f"mix.step_size = {step_size}: partners from outside the batch are one an image; leave it null"
+                f"mix.step_size = {step_size}: each image has one partner from outside the batch; leave it null"
             )
         self.pairing, self.ratio, self.blend, self.label, self.step_size = pairing, ratio, blend, label, step_size
         self.from_epoch = from_epoch

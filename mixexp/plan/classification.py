@@ -119,9 +119,11 @@ def _fits(config: RunConfig, data: DataSummary) -> tuple[str, ...]:
     errors += _kinds(data.kind, augment=built["augment"]) or sizes.problems(lambda: built["augment"].check(data.shape))
     errors += _kinds(data.kind, mix=mix.blend)
     if mix.needs_repeats and not sampling.repeats:
-        errors.append("mix: it blends only images that an epoch repeats, and none is; add sampling=oversample")
+        errors.append(
+            "mix: it blends only images that an epoch repeats, and this epoch repeats none; add sampling=oversample"
+        )
     if mix.mixes_labels and not loss.accepts_mixed:
-        errors.append("loss: it has no meaning for mixed labels; take a mix that keeps one label, such as mix=data_mix")
+        errors.append("loss: it cannot take mixed labels; choose a mix that keeps one label, such as mix=data_mix")
     if sampling.equalises_classes and loss.weighs_classes:
         errors.append(
             "sampling, loss.class_weights: both correct for class sizes, so small classes would count twice; keep one"
@@ -154,7 +156,7 @@ def _bounded(config: RunConfig, group: str, **given: Any) -> Any:
 def _kinds(kind: str, **parts: Any) -> list[str]:
     """A line for each part that is for data of another kind."""
     return [
-        f"{group}: it is for data of the kind {' or '.join(part.kinds)}, and this data set's is {kind}"
+        f"{group}: it needs data of the kind {' or '.join(part.kinds)}, and this data set's is {kind}"
         for group, part in parts.items()
         if part is not None and part.kinds is not None and kind not in part.kinds
     ]
@@ -169,9 +171,7 @@ def _batches(config: RunConfig, mix: Mix, schedule: Schedule, budget: Budget) ->
     errors = sizes.problems(lambda: schedule.check_budget(per_epoch, budget.steps))
     errors += sizes.problems(lambda: mix.check_budget(budget.steps / per_epoch))
     if mix.blend is not None and min(budget.rows, budget.batch) == 1:
-        errors.append(
-            "mix: a batch made of one image has no partners to blend it with; raise batch_size (or mix.step_size)"
-        )
+        errors.append("mix: a batch of one image has no partner to blend with; raise batch_size (or mix.step_size)")
     return errors
 
 

@@ -44,7 +44,7 @@ def data_summary(config: RunConfig) -> DataSummary:
         dataset, splits = load(config.dataset, config.trusted)
     require_complete("dataset", dataset)
     if len(splits.classes) < 2:
-        raise ValueError("dataset: it has one class, and there is nothing to tell apart")
+        raise ValueError("dataset: it has one class, and a classifier needs two")
     groups = ("subset", "imbalance", "label_noise")
     with sizes.bounded({group: getattr(config, group) for group in groups}, ""):
         subset, imbalance, label_noise = (config.build(group) for group in groups)

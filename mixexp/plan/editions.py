@@ -53,8 +53,8 @@ def chosen(hydra_config: DictConfig) -> Edition | None:
         raise UserError(f"edition={name}: experiment={experiment} has no editions; {_there_are(hydra_config)}")
     if not isinstance(described, DictConfig):
         raise UserError(
-            f"editions: in experiment={experiment} it is no mapping of names to editions, as in {{laptop: {{why: ...,"
-            " params: ...}}"
+            f"editions: in experiment={experiment} it is not a mapping of names to editions, as in {{laptop: {{why:"
+            " ..., params: ...}}"
         )
     if name not in described:
         near = closest(name, described, "edition")

@@ -40,7 +40,7 @@ _SENTENCES = {
         "--config-name {0}: there is no {0}.yaml in the folder of --config-dir or in mixexp's own"
     ),
     r"Could not delete from config\. The value of '(.+)' is (.+) and not (.+)\.": (
-        "~{0}={2}: the value is {1}; ~{0} takes it away whatever it is"
+        "~{0}={2}: the value is {1}; ~{0} removes it whatever it is"
     ),
     r"Multiple values for (\S+)\. To override a value use 'override \S+: .+'": (
         "{0}: every run has an option of it already; "
@@ -77,7 +77,7 @@ def setting_missing(missing: NoSuchSetting, folders: Sequence[Path], typed: Sequ
         return partly_there(missing, typed)
     for cell in missing.cells:
         if OmegaConf.select(cell.config, missing.key, default=0) is None:
-            return f"~{missing.key}: it is null, so there is nothing to take away; {missing.key}=VALUE changes it"
+            return f"~{missing.key}: it is null, so there is nothing to remove; {missing.key}=VALUE changes it"
     return no_such_setting(missing.key, missing.cells, [CONF, *folders], typed)
 
 
@@ -129,7 +129,7 @@ def explain(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> 
         if isinstance(failure, GrammarParseError):
             return f"a YAML file has a reference ${{...}} that cannot be read: {str(failure).splitlines()[0]}"
     if isinstance(error, UnicodeDecodeError):
-        return f"{_no_text(folders)} is no text in UTF-8: {error.reason} at byte {error.start}"
+        return f"{_no_text(folders)} is not text in UTF-8: {error.reason} at byte {error.start}"
     if isinstance(error, KeyError) and "env_copy" in " ".join(words) and error.args[0] not in os.environ:
         return f"hydra.job.env_copy: no environment variable {error.args[0]} is set"
     if strange := re.search(r"Key '[^']+' not in '\w+'\s+full_key: (hydra\.\S+)", f"{text}\n{cause or ''}"):

@@ -69,7 +69,7 @@ def _unreadable(word: str, reason: str, groups: Groups) -> str:
         return f"{word or repr(word)}: an override is KEY=VALUE, without blanks around the =.{near}"
     if called := re.search(r"while evaluating '(.*)': (.*)", reason):
         if "invalid literal" in called[2] or "could not convert" in called[2]:
-            return f"{word}: {called[1]} is no number"
+            return f"{word}: {called[1]} is not a number"
         return f"{word}: {'it is empty, so a sweep has no cells' if 'empty choice' in called[2] else called[2]}"
     value = word.partition("=")[2]
     if value.startswith(",") or value.endswith(",") or ",," in value:
@@ -78,7 +78,7 @@ def _unreadable(word: str, reason: str, groups: Groups) -> str:
 
 
 def values(override: Override, groups: Groups) -> list[str]:
-    """The values of an axis as they are typed, or the single value of an override that is no axis.
+    """The values of an axis as they are typed, or the single value of an override that is not an axis.
 
     Numbers of a range have the decimals of its start and step. Raises UserError for an axis without values.
     """
@@ -106,7 +106,7 @@ def values(override: Override, groups: Groups) -> list[str]:
 def axes_of(params: Mapping[str, Any], groups: Groups) -> dict[str, list[str]]:
     """The axes of a sweep's `params`: key → its values as they are typed.
 
-    Raises UserError for a value that is no axis.
+    Raises UserError for a value that is not an axis.
     """
     overrides = parse([f"{key}={as_override(value)}" for key, value in params.items()], groups)
     refuse(overrides, groups)
@@ -118,7 +118,7 @@ def _matching(override: Override, groups: Groups) -> list[str]:
     group, word = override.key_or_group, override.input_line
     if group not in groups:
         raise UserError(
-            f"{word}: glob chooses among a group's options, and {group} is no group; there are {', '.join(groups)}"
+            f"{word}: glob chooses among a group's options, and {group} is not a group; there are {', '.join(groups)}"
         )
     glob: Any = override._value
     matching = glob.filter(sorted(groups[group]))
@@ -254,7 +254,7 @@ def _refuse_option(override: Override, value: Any, groups: Groups, typed: Sequen
     if value is None and group == "experiment":
         raise UserError(f"{word}: leave it out for a run without an experiment")
     if value is None and group in OPTIONAL:
-        raise UserError(f"{word}: leave it out for a run without; ~{group} takes away what an experiment has chosen")
+        raise UserError(f"{word}: leave it out for a run without; ~{group} removes what an experiment has chosen")
     if value is None or value in ("", []):
         raise UserError(f"{word}: an option is needed; there are {', '.join(groups[group])}")
     if isinstance(value, list):
@@ -312,7 +312,7 @@ def _refuse_deletion(override: Override, groups: Groups) -> None:
         instead = "leave it out" if plain else f"its default is {in_shell(f'{key}={as_override(default)}')}"
         raise UserError(f"{word}: every run has this setting; {instead}")
     if key.endswith("._target_"):
-        raise UserError(f"{word}: it says what {key.removesuffix('._target_')} is, and cannot be taken away")
+        raise UserError(f"{word}: it says what {key.removesuffix('._target_')} is, and cannot be removed")
 
 
 def refuse_several(overrides: Sequence[Override], groups: Groups, typed: Sequence[str]) -> None:

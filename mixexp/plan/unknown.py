@@ -198,10 +198,7 @@ def _no_table(key: str, cell: Composed, typed: Sequence[str]) -> str:
         if flag
         else f"--table FILE, which has {name.partition('.')[0]} as docs/tables.md describes it"
     )
-    return (
-        f"{key}: runs of no experiment have no table to change; what their report shows is said to it: mixexp report"
-        f" {folder} {word}"
-    )
+    return f"{key}: only an experiment has a table; without one, tell the report: mixexp report {folder} {word}"
 
 
 def _of_others(key: str, group: str, folders: Sequence[Path], typed: Sequence[str]) -> str:

@@ -57,7 +57,7 @@ class Facts:
     def require_image(self, name: str) -> None:
         """Raise ValueError unless the data are pictures."""
         if self.kind != "image":
-            raise ValueError(f"probe: {name} has a meaning for images alone, and this data set's kind is {self.kind}")
+            raise ValueError(f"probe: {name} needs images, and this data set's kind is {self.kind}")
 
     def require_plane(self, why: str) -> None:
         """Raise ValueError unless the data are points of two classes in the plane; why: beginning of the message."""

@@ -141,7 +141,7 @@ class Tsne(Probe):
         facts.require_layers([self.layer])
         points = facts.images(self.part, self.samples)
         if points < 3:
-            raise ValueError(f"probe: t-SNE of {points} point{'s' * (points > 1)} says nothing; it needs three")
+            raise ValueError(f"probe: t-SNE of {points} point{'s' * (points > 1)} is meaningless; it needs three")
         if self.perplexity >= points:
             raise ValueError(
                 f"probe.perplexity = {self.perplexity}: must be below the number of points, which is {points}"

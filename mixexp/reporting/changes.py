@@ -312,7 +312,7 @@ def _figure(text: str) -> dict[str, Any]:
     for part in parts:
         name, equals, value = part.partition("=")
         if not equals:
-            raise ValueError(f"{part!r} is no option; options are NAME=VALUE")
+            raise ValueError(f"{part!r} is not an option; options are NAME=VALUE")
         outer, dot, inner = name.strip().partition(".")
         parsed = parse_yaml(value)
         spec[outer] = {**(spec.get(outer) or {}), inner: parsed} if dot else parsed

@@ -66,7 +66,7 @@ def sections(decided: Decided) -> list[tuple[str, list[str], Sheet]]:
 
 
 def totals(decided: Decided) -> list[str]:
-    """The number of claims with each verdict in each edition, and the number of runs that are no evidence."""
+    """The number of claims with each verdict in each edition, and the number of runs that are not evidence."""
     lines = []
     # claims that no run can decide come last
     for edition, verdicts in sorted(counts(decided.answers).items(), key=lambda pair: not pair[0]):
@@ -76,7 +76,7 @@ def totals(decided: Decided) -> list[str]:
 
 
 def no_evidence(decided: Decided) -> list[str]:
-    """A sentence for each reason why runs are no evidence; empty where all are."""
+    """A sentence for each reason why runs are not evidence; empty where all are."""
     return [
         f"{number} run{'s' * (number != 1)}, no evidence since each {reason}."
         for reason, number in sorted(decided.left_out.items())
@@ -84,7 +84,7 @@ def no_evidence(decided: Decided) -> list[str]:
 
 
 def legend(decided: Decided) -> list[str]:
-    """The sentences below a report's claims: runs that are no evidence, and the tests of claims."""
+    """The sentences below a report's claims: runs that are not evidence, and the tests of claims."""
     return [*no_evidence(decided), f"{METHOD} {IN_A_REPORT}"]
 
 

@@ -117,7 +117,7 @@ class Decided:
 
     @property
     def left_out(self) -> dict[str, int]:
-        """Reason why runs of any experiment are no evidence → their number."""
+        """Reason why runs of any experiment are not evidence → their number."""
         return dict(sum((Counter(reasons) for reasons in self.no_evidence.values()), Counter()))
 
 

@@ -83,7 +83,7 @@ def leaderboard(arguments: Namespace) -> None:
     folders = [Path(name) for name in arguments.dir] or [outputs()]
     missing = [str(path) for path in folders if not path.is_dir()]
     if missing:
-        raise UserError(f"leaderboard: {', '.join(missing)} is no folder")
+        raise UserError(f"leaderboard: {', '.join(missing)} is not a folder")
     runs = everywhere(folders)
     if not runs:
         raise UserError(f"leaderboard: there is no run in {', '.join(map(str, folders))}")
@@ -113,7 +113,7 @@ def claims(arguments: Namespace, folders: Sequence[Path], known: Callable[[set[s
     """Print what runs say of the claims that experiments make; folders: of options; known: the settings there are, of
     some groups in full."""
     if missing := [str(path) for path in arguments.runs or () if not path.is_dir()]:
-        raise UserError(f"claims: {', '.join(missing)} is no folder")
+        raise UserError(f"claims: {', '.join(missing)} is not a folder")
     stated = {name: experiment for name, experiment in experiments(folders).items() if experiment.claims is not None}
     settings = {name: known(groups_in([experiment.claims, experiment.editions])) for name, experiment in stated.items()}
     if problems := [

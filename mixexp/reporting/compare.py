@@ -109,7 +109,7 @@ def _made_by(name: str, places: Sequence[Path]) -> list[Run]:
         there = ", ".join(sorted({run.commit[:10] for run in runs} - {""})) or "none"
         where = ", ".join(map(str, places))
         raise UserError(
-            f"{name} is no folder, and no run in {where} was made by that git commit. Commits of the runs there:"
+            f"{name} is not a folder, and no run in {where} was made by that git commit. Commits of the runs there:"
             f" {there}."
         )
     return matching

@@ -48,7 +48,7 @@ def confusion_of(run: Run) -> Confusion:
     except (OSError, ValueError, OverflowError, csv.Error) as error:
         raise UserError(f"confusion.csv cannot be read: {error}") from error
     if counts.shape != (len(classes), len(classes)) or (counts < 0).any() or [name for name, *_ in rows] != classes:
-        raise UserError("confusion.csv is no square of counts with the same classes in its rows and columns")
+        raise UserError("confusion.csv is not a square of counts with the same classes in its rows and columns")
     return Confusion(tuple(classes), counts)
 
 

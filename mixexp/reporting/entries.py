@@ -207,7 +207,7 @@ def _given(run: Run, keys: Iterable[str]) -> dict[str, Any]:
 def usual_metric(runs: Iterable[Run]) -> str:
     """Accuracy, or balanced accuracy where training classes are unequal.
 
-    Without both, the first figure that is no loss.
+    Without both, the first figure that is not a loss.
     """
     runs = list(runs)
     columns = dict.fromkeys(name for run in runs for name in run.metrics)

@@ -22,7 +22,7 @@ BESIDE_SETTINGS = {
     "bfloat16": "precision",
     "own_code": "the code of one's own",
 }
-"""Facts of environment.json that change a run's measurements and are no settings."""
+"""Facts of environment.json that change a run's measurements and are not settings."""
 
 
 def gather(directories: Sequence[Path], options: Sequence[Path] = ()) -> tuple[list[Run], list[str]]:
@@ -48,7 +48,7 @@ def once(runs: Iterable[Run], ignore: Sequence[str], of_table: Callable[[Run], A
     """The runs without copies: of runs with the same settings, seeds, data and precision, one is kept.
 
     It is a finished one, and of several the last started. ignore: keys that do not count, with all below them.
-    of_table: a key that separates runs of several tables. A run whose configuration cannot be read is no copy.
+    of_table: a key that separates runs of several tables. A run whose configuration cannot be read is not a copy.
     """
     unique: dict[Any, Run] = {}
     counts = functools.cache(lambda key: not under(key, ignore))

@@ -194,13 +194,13 @@ def compared(table: Table, ours: Scores, theirs: Scores) -> Paired:
 
 
 def baseline_problem(table: Table) -> str:
-    """The error of a baseline that is no row or column, or of a table too large for all pairs; empty without one."""
+    """The error of a baseline that is not a row or column, or of a table too large for all pairs; empty without one."""
     name = table.spec["baseline"]
     labels = [entry.label for axis in ("rows", "columns") if _comparable(table, axis) for entry in getattr(table, axis)]
     if name and name not in (*labels, ALL_PAIRS):
         there = listed(map(in_shell, labels), name)
         return (
-            f"The baseline {in_shell(name)} is no row or column of this table, so nothing is compared with"
+            f"The baseline {in_shell(name)} is not a row or column of this table, so nothing is compared with"
             f" it.{closest(name, labels)} There are {there}."
         )
     axis = compared_axis(table)

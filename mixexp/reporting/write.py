@@ -298,6 +298,6 @@ def write_files(folder: Path, texts: dict[str, str]) -> list[Path]:
 
 
 def _write(path: Path, text: str) -> Path:
-    # a folder's name can hold bytes that are no text, and a JSON file half a letter
+    # a folder's name can hold bytes that are not text, and a JSON file half a letter
     write_atomically(path, text, errors="backslashreplace")
     return path

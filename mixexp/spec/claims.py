@@ -156,7 +156,7 @@ def _of_claim(
     for key in claim:
         if key not in allowed_keys:
             of = (
-                f" ({key!r} is no edition of the experiment)"
+                f" ({key!r} is not an edition of the experiment)"
                 if isinstance(claim[key], Mapping | None) and editions is not None
                 else ""
             )
@@ -173,7 +173,7 @@ def _of_claim(
         cited = key_of(claim["source"])
         if cited not in REFERENCES:
             yield (
-                f"{place}.source: {cited!r} is no citation key.{closest(cited, REFERENCES)} There are"
+                f"{place}.source: {cited!r} is not a citation key.{closest(cited, REFERENCES)} There are"
                 f" {listed(REFERENCES, cited)}."
             )
     like = {key: claim[key] for key in LIKE_THE_TABLE if key in claim}

@@ -39,7 +39,7 @@ def override_of(key: str, text: str) -> str:
 def block_cells(blocks: Sequence[Mapping[str, Any]]) -> list[Cell]:
     """The cells of a grid, block after block, the last axis fastest; a list is an axis, any other value is fixed.
 
-    Raises UserError for a value that is no grid, and for an axis without values.
+    Raises UserError for a value that is not a grid, and for an axis without values.
     """
     cells: list[Cell] = []
     if not isinstance(blocks, list | tuple) or not all(isinstance(block, Mapping) for block in blocks):

@@ -48,7 +48,9 @@ class Measured:
         if metric in self.names or (curve and metric in self.metrics):
             return ""
         about_rows = metric in NO_METRICS and metric in self.metrics
-        what = "it says when or how a row of metrics.csv was made, and is no metric" if about_rows else "no run has it"
+        what = (
+            "it says when or how a row of metrics.csv was made, and is not a metric" if about_rows else "no run has it"
+        )
         return f"{what}.{closest(metric, self.names)} There are {listed(self.names, metric)}."
 
     def probe_problem(self, file: str, columns: Iterable[str]) -> str:

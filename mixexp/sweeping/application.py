@@ -209,7 +209,7 @@ def _refuse_flags(arguments: argparse.Namespace, overrides: Sequence[str], flags
                 ' install=bash)"'
             )
     for name, instead in (
-        ("experimental_rerun", "the same command again goes on with what is missing"),
+        ("experimental_rerun", "the same command again continues with what is missing"),
         ("config_path", _OWN),
     ):
         if getattr(arguments, name) is not None:

@@ -77,9 +77,7 @@ def launch_with(launcher: Launcher, cells: Sequence[Composed], words: Sequence[S
             OmegaConf.update(cell.config, "device", "auto")
     unused = [name for name in ("fail_fast", "hang_minutes") if any(cell.config.get(name) for cell in cells)]
     if unused:
-        raise UserError(
-            f"{', '.join(unused)}: of hydra/launcher=pool alone; another launcher has limits of its own, if any"
-        )
+        raise UserError(f"{', '.join(unused)}: only for hydra/launcher=pool; other launchers have limits of their own")
     returns: list[JobReturn] = []
 
     def train(sweep: Plan, waiting: Sequence[RunSpec], outcomes: Outcomes) -> str | None:
@@ -88,7 +86,7 @@ def launch_with(launcher: Launcher, cells: Sequence[Composed], words: Sequence[S
             returns.extend(launcher.launch([list(run.words) for run in waiting], initial_job_idx=0))
         except Exception as error:  # a worker was killed, or there is no cluster: the launcher then reports no job
             gave_up = (
-                f"the launcher gave up; the same command goes on with what is not finished\n{type(error).__name__}:"
+                f"the launcher gave up; the same command continues with what is not finished\n{type(error).__name__}:"
                 f" {error}"
             )
         for run, job in itertools.zip_longest(waiting, returns):
@@ -230,7 +228,7 @@ def _print_summary(sweep: Plan, outcomes: Outcomes, why_stopped: str | None) -> 
     elif missing:
         lines.append(
             f"{missing} of {len(sweep.runs)} runs not finished, and another process was at work on them; the same"
-            " command looks again"
+            " command checks again"
         )
     if lines:
         raise RunsFailed("\n".join(lines))

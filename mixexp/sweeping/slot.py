@@ -122,7 +122,7 @@ class Slot:
             self.fraction = content
         elif kind in ("failed", "stopped") and not self._shared:
             self.close(seconds=0)  # the memory of a failed run ends with the process
-        return (kind, content) if kind != "stopped" else self._failure("somebody ended the run's process with SIGTERM")
+        return (kind, content) if kind != "stopped" else self._failure("the run's process was ended by SIGTERM")
 
     def ended(self) -> bool:
         """True if the process has ended without a message; a child of it may hold the pipe open."""
@@ -187,7 +187,7 @@ class Slot:
         code = self._process.exitcode
         reason = f"the run's process exited with code {code}"
         if code is not None and code < 0:
-            hint = " (the system's, perhaps, for lack of memory)" if -code == signal.SIGKILL else ""
+            hint = " (perhaps by the system, for lack of memory)" if -code == signal.SIGKILL else ""
             reason = f"the run's process was killed by {signal.Signals(-code).name}{hint}"
         return self._lost(reason)
 

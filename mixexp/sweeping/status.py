@@ -157,7 +157,7 @@ def _read_status(folder: Path, run: PlannedRun) -> RunStatus:
     if not (folder / "config.yaml").exists():
         return RunStatus(run, State.MISSING)
     checkpoint = (folder / "checkpoint.pt").exists()
-    words = "goes on from its checkpoint" if checkpoint else "no checkpoint yet"
+    words = "continues from its checkpoint" if checkpoint else "no checkpoint yet"
     return RunStatus(run, State.INTERRUPTED, "; ".join([*where, words]), fraction if checkpoint else 0.0)
 
 
@@ -302,7 +302,9 @@ class Plans:
         lines = []
         if idle:
             them = "it" if idle == 1 else "them"
-            again = f"this goes on with {them}: {self.command}" if self.command else f"its command goes on with {them}"
+            again = (
+                f"this continues with {them}: {self.command}" if self.command else f"its command continues with {them}"
+            )
             lines.append(f"{folder}: abandoned: no process works on the {idle} run{'s' * (idle != 1)} left; {again}")
         return [*lines, *self._earlier({status.run.name for status in runs})]
 

@@ -101,7 +101,7 @@ class Run(State):
                     steps.setdefault(row["step"], []).append(float(row[column]))
                 except ValueError:
                     raise UserError(
-                        f"probe_{file}.csv has {row[column]!r} in its column {column}, which is no number"
+                        f"probe_{file}.csv has {row[column]!r} in its column {column}, which is not a number"
                     ) from None
             return [statistics.fmean(values) for values in steps.values()]
         source = "accuracy" if metric == "error" else metric
@@ -170,7 +170,7 @@ def load_run(folder: Path) -> Run:
     config = _attempt(_read_config, folder / "config.yaml", damage)
     # a run writes `choices` last
     if not damage and not isinstance(config.get("choices"), Mapping):
-        damage.append("config.yaml is no configuration of a run")
+        damage.append("config.yaml is not a configuration of a run")
     environment = read_environment(folder, damage if state.over else [])
     if damage and state.outcome != "failed":
         problem = "; ".join([*damage, *([state.problem] if state.outcome == "damaged" else [])])
@@ -223,10 +223,10 @@ def trained_config(folder: Path) -> dict[str, Any]:
         ended = (folder / "result.json").exists()
         outcome = read_json(folder / "result.json")["outcome"] if ended else None
         if not {"trusted_modules", "choices", "alpha"} <= config.keys() or not isinstance(config["choices"], dict):
-            raise ValueError("config.yaml is no configuration of a run")
+            raise ValueError("config.yaml is not a configuration of a run")
         trusted = config["trusted_modules"]
         if not isinstance(trusted, list) or not all(isinstance(name, str) for name in trusted):
-            raise ValueError("config.yaml has trusted_modules that are no list of names")
+            raise ValueError("config.yaml has trusted_modules that are not a list of names")
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder}: cannot be read ({one_line(str(error))[:200]})") from error
     if outcome != "finished":

@@ -51,7 +51,7 @@ SETTING = (
     *("device=cpu", "runs_per_device=2", "keep_checkpoint=true"),
 )
 NAME = "runs"
-CHECKPOINT_SECONDS = (0, 0.2, 60)  # after every step, now and then, never: it is no part of what a run is
+CHECKPOINT_SECONDS = (0, 0.2, 60)  # after every step, now and then, never: it is not a part of what a run is
 FINAL = (
     "result.json",
     "metrics.csv",

@@ -291,7 +291,7 @@ def _x_axis(panel: Axes, spec: Mapping[str, Any], places: list[float]) -> None:
     shown = sorted(set(places))
     if spec["x_scale"] == "log" and shown:
         positive = [x for x in shown if x > 0]
-        # Zero (alpha = 0 is no mixing) has no logarithm; a linear stretch below the smallest value keeps it visible.
+        # Zero (alpha = 0 is not mixing) has no logarithm; a linear stretch below the smallest value keeps it visible.
         if len(positive) == len(shown):
             panel.set_xscale("log")
         else:

@@ -187,12 +187,12 @@ def _misfits(settings: Settings, config: RunConfig) -> list[str]:
     ]
     if config.retry == "changed":
         errors.append(
-            "retry = changed: of sweeps alone; a search keeps what its trials gave, and one under another name=..."
+            "retry = changed: for sweeps only; a search keeps what its trials gave, and one under another name=..."
             " makes them anew"
         )
     if unused:
         errors.append(
-            f"{', '.join(unused)}: of sweeps alone; a search trains one trial at a time in each process that works"
+            f"{', '.join(unused)}: for sweeps only; a search trains one trial at a time in each process that works"
             " on it"
         )
     return errors
@@ -287,7 +287,7 @@ class _TrialRunner:
         except Exception as error:
             self._fail(claim, run.label, traceback.format_exception_only(error)[-1].strip(), run)
             if isinstance(error, torch.AcceleratorError):
-                raise _Stopped("the device answers no more; the same command goes on in a new process") from None
+                raise _Stopped("the device no longer answers; the same command goes on in a new process") from None
             return None
         value = self._search.settings.value(load_state(run.folder).metrics)
         if result["outcome"] != "finished" or not math.isfinite(value):
