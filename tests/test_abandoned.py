@@ -20,7 +20,7 @@ from mixexp.sweeping import status as statuses
 from mixexp.sweeping import watch as watching
 from mixexp.sweeping.status import keep_plan, status
 
-IDLE = "{}: abandoned: no process works on the 1 run left; this continues with it: mixexp -m mix=none,mixup"
+IDLE = "{}: stopped: no process works on the 1 run left; this continues with it: mixexp -m mix=none,mixup"
 
 
 def leave_plan(folder: Path, *names: str, age: float = 0, **facts: Any) -> Path:

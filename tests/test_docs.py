@@ -118,7 +118,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (root / conf / f"{name}.yaml").write_text(f"# Mine.\n{text}")
     save("experiments.md", root)
     for name in ("cutmix", "balanced_softmax"):  # the whole classes are trained in test_docs_examples.py
-        place = root / "conf" / ("mix" if name == "cutmix" else "loss") / f"{name}.yaml"
+        place = root / "my_conf" / ("mix" if name == "cutmix" else "loss") / f"{name}.yaml"
         place.write_text(f"# Mine.\ndefaults: [{'mixup' if name == 'cutmix' else 'cross_entropy'}]\n")
     return root
 

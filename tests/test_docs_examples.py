@@ -20,7 +20,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 def save(page: str, folder: Path) -> list[str]:
     """Write the files of a page that a sentence names before their block."""
     blocks = re.findall(
-        r"`((?:my_|conf/)[\w/]+\.(?:py|yaml))`[^`]*?:\n\n```\w+\n(.*?)```",
+        r"`((?:my_\w+/|my_|conf/)[\w/]+\.(?:py|yaml))`[^`]*?:\n\n```\w+\n(.*?)```",
         (DOCS / page).read_text(encoding="utf-8"),
         re.DOTALL,
     )
@@ -53,7 +53,9 @@ def test_the_whole_experiment_is_planned_trained_and_reported(tmp_path: Path) ->
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files of docs/own_code.md, whose modules can be imported."""
     names = save("own_code.md", tmp_path)
-    assert {"my_mixes.py", "my_losses.py", "conf/mix/cutmix.yaml", "conf/loss/balanced_softmax.yaml"} <= set(names)
+    assert {"my_mixes.py", "my_losses.py", "my_conf/mix/cutmix.yaml", "my_conf/loss/balanced_softmax.yaml"} <= set(
+        names
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
 
@@ -63,7 +65,7 @@ def test_the_own_mix_and_loss_are_trained_together(own: Path) -> None:
         "mix=none,cutmix",
         "loss=cross_entropy,balanced_softmax",
         "--config-dir",
-        "conf",
+        "my_conf",
         "trusted_modules=[my_mixes,my_losses]",
     )
     done = mixexp(
@@ -81,7 +83,7 @@ def test_the_own_mix_and_loss_are_trained_together(own: Path) -> None:
 
 
 def test_the_own_mixs_labels_are_the_areas_of_its_boxes(own: Path) -> None:
-    mix = importlib.import_module("my_mixes").CutMix(alpha=1.0)
+    mix = importlib.import_module("my_mixes").Cutmix(alpha=1.0)
     labels, images = torch.arange(64), torch.arange(64.0).view(64, 1, 1, 1).expand(64, 1, 7, 9)
     mix.prepare(images, labels)
     plan = mix.plan(

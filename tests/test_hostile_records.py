@@ -82,7 +82,7 @@ def test_a_plan_names_no_folder_but_its_own(name, tmp_path):
         "b  missing  good    about 10 s",
         "a  done     seed=a  accuracy 0.8750",
         f"{folder}: 2 runs: 1 done, 1 missing; about 10 s left with 1 at once",
-        f"{folder}: abandoned: no process works on the 1 run left; its command continues with it",
+        f"{folder}: stopped: no process works on the 1 run left; its command continues with it",
     ]
     assert len(Watched(tmp_path / "sweep").scan()) == 2 and everything(tmp_path) == before
 

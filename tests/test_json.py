@@ -155,7 +155,7 @@ def test_status(call, tmp_path):
     assert seen == FORMS["mixexp.status/1"].keys()
     one, _ = found["folders"]
     assert one["over"] and one["counts"] == {"done": 1, "interrupted": 1, "missing": 1}
-    assert "abandoned: no process works on the 2 runs left" in one["remarks"][0]
+    assert "stopped: no process works on the 2 runs left" in one["remarks"][0]
     assert one["command"] == "mixexp -m mix=none,mixup"
 
 

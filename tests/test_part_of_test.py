@@ -98,7 +98,10 @@ def test_of_a_test_set_that_the_imbalance_has_cut_it_is_a_part():
             "test = 100: needs a mapping with the number of test images, as in {n: 1000}. Did you mean 'test.n=100'?",
         ),
         ("test=some", "test = some: needs a mapping with the number of test images, as in {n: 1000}"),
-        ("++test.m=5", "test.m: no such setting; there are n. ('~test.m' takes it out if an experiment set it)"),
+        (
+            "++test.m=5",
+            "test.m: no such setting; there are n. ('~test.m' removes it where a file or its defaults set it)",
+        ),
     ],
 )
 def test_a_part_that_cannot_be_is_refused_with_one_message(word, said):

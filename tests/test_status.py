@@ -234,7 +234,7 @@ def test_a_folder_without_a_run_begun_has_a_status(tmp_path):
     keep_plan(tmp_path, 3, [planned("a"), planned("b")], slots=1)
     _, _, total, remark = status(tmp_path).splitlines()
     assert total.endswith("2 runs: 2 missing; no finished run to judge the time by")
-    assert f"{tmp_path}: abandoned: no process works on the 2 runs left; " in remark
+    assert f"{tmp_path}: stopped: no process works on the 2 runs left; " in remark
 
 
 def test_when_all_is_over_nothing_is_said_of_time(tmp_path):
@@ -255,7 +255,7 @@ def test_a_folder_of_an_older_version_is_read_as_far_as_it_says(tmp_path):
             del result["evaluations"]
             (run.path / "result.json").write_text(json.dumps(result))
     first, second, total, remark = status(tmp_path).splitlines()
-    assert remark.endswith("abandoned: no process works on the 1 run left; its command continues with it")
+    assert remark.endswith("stopped: no process works on the 1 run left; its command continues with it")
     assert first.split() == ["cut", "interrupted", "no", "checkpoint", "yet"]
     assert second.split() == ["over", "done", "accuracy", "0.8750"]
     assert total.endswith("2 runs: 1 done, 1 interrupted; no finished run to judge the time by")

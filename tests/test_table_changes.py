@@ -199,6 +199,18 @@ def test_an_error_in_the_table_of_a_file_is_said_before_anything_is_written(tmp_
     assert not (tmp_path / "report").exists()
 
 
+def test_a_metric_of_a_file_is_refused_and_a_label_of_its_order_is_a_note_where_no_run_has_it(tmp_path, conf, made):
+    runs = leave_all(tmp_path / "runs", "mine", TABLE)
+    write(conf, {"metric": "f1"})
+    with pytest.raises(UserError, match=r"experiment mine: table.metric: no run has it. Did you mean 'macro_f1'\?"):
+        made(runs, conf=conf)
+    assert not (tmp_path / "report").exists()
+    write(conf, {"order": {"rows": [5000, 100]}})
+    text = made(runs, conf=conf)
+    assert "- experiment mine: table.order: rows: there is no '5000'. There are" in text
+    assert "table.order" not in made(runs, "--rows", "mix", conf=conf), "the reader has other rows"
+
+
 def test_what_was_typed_for_the_table_stays(tmp_path, conf, made):
     runs = leave_all(tmp_path / "runs", "mine", TABLE | {"title": "typed"})
     for path in runs.glob("*/environment.json"):

@@ -286,7 +286,7 @@ def _complaint(
     """The error of one key."""
     name = f"{path}.{key}" if path else key
     if key not in fields:
-        out = f" ({in_shell(f'~{name}')} takes it out if an experiment set it)" if path else ""
+        out = f" ({in_shell(f'~{name}')} removes it where a file or its defaults set it)" if path else ""
         near = next(iter(resembling(key, fields)), None)
         word = typed(f"{path}.{near}" if path else str(near), value) if re.fullmatch(r"[\w.]*", path) else f"'{near}'"
         meant = "" if near is None else f" Did you mean {word}?"

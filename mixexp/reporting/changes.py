@@ -6,7 +6,7 @@ import contextlib
 import csv
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from mixexp.reporting.entries import axis_of, keys_of, label
 from mixexp.reporting.runs import varying
 from mixexp.reporting.tables import Table
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, lookup
-from mixexp.spec.experiments import types_table
+from mixexp.spec.experiments import experiment_file, types_table
 from mixexp.spec.figures import KINDS, figure_problem
 from mixexp.spec.keys import SETTING
 from mixexp.spec.measured import Measured, measures_of
@@ -341,6 +341,26 @@ def _unknown(said: str, key: str, runs: Sequence[Run]) -> str:
     known = dict.fromkeys([*differing, *(name for run in runs for name in run.settings)])
     there = f"The runs differ in {listed(differing, key)}." if differing else f"There are {listed(known, key)}."
     return f"{said}: no run has a value of {key!r}.{closest(key, known)} {there}"
+
+
+def check_files(tables: Sequence[Table], folders: Sequence[Path], changed: Collection[str]) -> None:
+    """Raise UserError for a metric in an experiment's file that no run has.
+
+    A label in its order that no row or column has is a remark, since its runs may be yet to come. changed: the keys of
+    tables that the reader has changed, which count no more.
+    """
+    for table in tables:
+        names = dict.fromkeys(lookup(run.config, "experiment") for run in table.runs)
+        files = [name for name in names if isinstance(name, str) and experiment_file(name, folders)]
+        if not files or not any(run.metrics for run in table.runs):
+            continue
+        own = [] if "metric" in changed else ["metric"]
+        own += [] if {"rows", "columns", "order"} & set(changed) else ["order"]
+        keys = {key: table.spec[key] for key in own if table.spec.get(key)}
+        of_file = Changes(keys, said={key: f"experiment {files[0]}: table.{key}" for key in keys})
+        if not table.measures and (problems := list(of_file._not_measured(_measured(table.runs), ()))):
+            raise UserError("\n".join(problems))
+        table.remarks.extend(of_file._no_order([table]))
 
 
 def _measured(runs: Iterable[Run]) -> Measured:

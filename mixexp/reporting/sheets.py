@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mixexp.metrics import RULES
+from mixexp.metrics import FRACTIONS, RULES
 from mixexp.reporting.best import best
 from mixexp.reporting.entries import SYMBOLS, label
 from mixexp.reporting.scoring import scored_beside
@@ -196,7 +197,7 @@ def differences(table: Table, rule: str | None = None) -> Sheet | None:
             ),
             span(contrast.result.interval.low, contrast.result.interval.high, spec) if contrast.result.interval else "",
             *(chance(p) for p in (contrast.result.p, contrast.adjusted)),
-            *(["" if contrast.detectable is None else number(contrast.detectable, spec)] if detectable else []),
+            *(["" if contrast.detectable is None else reach(contrast.detectable, spec)] if detectable else []),
         ]
         for contrast in comparisons
     ]
@@ -309,6 +310,16 @@ def signed(value: float, spec: Mapping[str, Any]) -> str:
     """A difference, with its sign."""
     shown = number(value, spec)
     return shown if shown.startswith("−") or not float(shown) else f"+{shown}"
+
+
+def largest(spec: Mapping[str, Any]) -> float:
+    """The largest difference that two cells can have."""
+    return float(spec["scale"]) if spec["metric"] in FRACTIONS else math.inf
+
+
+def reach(value: float, spec: Mapping[str, Any]) -> str:
+    """A detectable difference; one that no two cells can have is only said to be larger than the largest."""
+    return number(value, spec) if value <= largest(spec) else f"more than {number(largest(spec), spec)}"
 
 
 def span(low: float, high: float, spec: Mapping[str, Any]) -> str:

@@ -224,6 +224,10 @@ def _methods(values: _Values) -> list[str]:
     ]
     if "none" in values.of("mix"):  # some runs are not mixed at all
         texts = [text.replace("mixed at", "mixing at") for text in texts]
+    if len(values.of("mix")) > 1 and len(values.of("alpha")) == 1:  # of a single mix, it is among its settings
+        texts.insert(
+            list(common).index("mix_layer") + 1 if "mix_layer" in common else 0, f"α {_words(values.of('alpha'))}"
+        )
     return [text for text in texts if text]
 
 

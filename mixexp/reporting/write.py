@@ -16,7 +16,7 @@ from mixexp.errors import UserError, note
 from mixexp.files import put_aside, read_text, write_atomically
 from mixexp.metrics import RULES
 from mixexp.reporting import shots
-from mixexp.reporting.changes import NOTHING, Changes
+from mixexp.reporting.changes import NOTHING, Changes, check_files
 from mixexp.reporting.claim_sheets import records as claim_records
 from mixexp.reporting.claims import Decided, decide, family, only
 from mixexp.reporting.csv_files import as_csv, contrast_records, run_records, tidy
@@ -91,6 +91,7 @@ def write_report(
     )
     tables = build_tables(runs, rule, name_of_all, baseline)
     changes.check(tables)
+    check_files(tables, options, changes.table)
     rule, baseline = rule or changes.table.get("rule"), baseline or changes.table.get("baseline")
     scores = [numbers for table in tables for numbers in table.scores.values()]
     if rule is not None and scores and not any(rule in numbers for numbers in scores):

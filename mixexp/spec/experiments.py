@@ -120,8 +120,14 @@ def of_runs(runs: Iterable[Run], folders: Sequence[Path]) -> list[Experiment]:
 
 def found(name: str, folders: Sequence[Path]) -> Experiment | None:
     """The experiment of a name in one of the folders of options; None where none has it."""
+    path = experiment_file(name, folders)
+    return None if path is None else experiment(path, folders)
+
+
+def experiment_file(name: str, folders: Sequence[Path]) -> Path | None:
+    """The file of an experiment in the first of the folders of options that has one."""
     files = (folder / "experiment" / f"{name}.yaml" for folder in folders)
-    return next((experiment(path, folders) for path in files if path.is_file()), None)
+    return next((path for path in files if path.is_file()), None)
 
 
 def described(runs: Iterable[Run], folders: Sequence[Path]) -> list[Run]:

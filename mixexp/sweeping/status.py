@@ -305,7 +305,7 @@ class Plans:
             again = (
                 f"this continues with {them}: {self.command}" if self.command else f"its command continues with {them}"
             )
-            lines.append(f"{folder}: abandoned: no process works on the {idle} run{'s' * (idle != 1)} left; {again}")
+            lines.append(f"{folder}: stopped: no process works on the {idle} run{'s' * (idle != 1)} left; {again}")
         return [*lines, *self._earlier({status.run.name for status in runs})]
 
     def _earlier(self, runs: Container[str]) -> list[str]:
