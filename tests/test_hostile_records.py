@@ -244,7 +244,7 @@ def test_a_folder_of_a_run_whose_config_bursts_has_no_weights(tmp_path):
     run = ended(tmp_path / "a")
     for text, words in (
         ("a: " + "[" * 100_000, "nested too deeply"),
-        ("choices: 3\ntrusted_modules: []\nalpha: 1\n", "no configuration of a run"),
+        ("choices: 3\ntrusted_modules: []\nalpha: 1\n", "not a configuration of a run"),
     ):
         (run.path / "config.yaml").write_text(text)
         with pytest.raises(UserError, match=words):

@@ -135,7 +135,7 @@ def cells_of(text: str, heading: str) -> list[list[str]]:
 def test_headline_table_worked_out_by_hand(sweep):
     text = markdown(build_tables(load_runs(sweep))[0])
     assert text.startswith(
-        "# little data\n\nThe first 100 or 500 training samples of digits: mixing at the input, 30 epochs, seeds 0 to 3; the"
+        "# little data\n\nThe first 100 or 500 training samples of digits: mixing at the input, α 1, 30 epochs, seeds 0 to 3; the"
         " cells of the table differ in images and mixing.\n\nCompared with: small_data_mixup, one seed\n\n"
     )
     assert "## Test accuracy (%) at the last evaluation, mean ± sd over seeds (number of runs)" in text

@@ -207,7 +207,7 @@ def test_a_metric_of_a_file_is_refused_and_a_label_of_its_order_is_a_note_where_
     assert not (tmp_path / "report").exists()
     write(conf, {"order": {"rows": [5000, 100]}})
     text = made(runs, conf=conf)
-    assert "- experiment mine: table.order: rows: there is no '5000'. There are" in text
+    assert "- experiment mine: table.order: rows: there is no '5000'. Did you mean '500'? There are" in text
     assert "table.order" not in made(runs, "--rows", "mix", conf=conf), "the reader has other rows"
 
 

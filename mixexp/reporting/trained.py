@@ -225,9 +225,9 @@ def _methods(values: _Values) -> list[str]:
     if "none" in values.of("mix"):  # some runs are not mixed at all
         texts = [text.replace("mixed at", "mixing at") for text in texts]
     if len(values.of("mix")) > 1 and len(values.of("alpha")) == 1:  # of a single mix, it is among its settings
-        texts.insert(
-            list(common).index("mix_layer") + 1 if "mix_layer" in common else 0, f"α {_words(values.of('alpha'))}"
-        )
+        alpha = f"α {_words(values.of('alpha'))}"
+        at = next((place for place, text in enumerate(texts) if text.startswith("mixing at")), None)
+        texts.insert(0 if at is None else at + 1, alpha if at is not None else f"mixing with {alpha}")
     return [text for text in texts if text]
 
 
