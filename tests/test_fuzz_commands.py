@@ -12,7 +12,7 @@ from types import ModuleType
 import commands
 import pytest
 
-COUNT = 150
+COUNT = int(os.environ.get("MIXEXP_FUZZ_COUNT", "50"))
 SEED = os.environ.get("MIXEXP_FUZZ_SEED", "13")
 """Of the commands; "random" for others each time."""
 
