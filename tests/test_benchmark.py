@@ -149,9 +149,7 @@ def test_an_update_is_timed_for_every_optimizer(benchmark: ModuleType, monkeypat
 def test_runs_at_once_are_measured_together(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "AT_ONCE", (1, 2))
     monkeypatch.setattr(benchmark, "modes", lambda device: ["eager"])
-    found = benchmark.throughput(
-        benchmark.argparse.Namespace(data="digits", **vars(benchmark.parse(["--steps", "8"])))
-    )
+    found = benchmark.throughput(benchmark.argparse.Namespace(data="digits", **vars(benchmark.parse(["--steps", "8"]))))
     assert [row["at_once"] for row in found] == [1, 2] and all(row["images_per_second"] > 0 for row in found)
     assert found[0]["memory"] > 50 * 2**20
     assert "1.00" in benchmark.throughput_table(found)

@@ -29,11 +29,10 @@ import torch
 from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from running import config_of, covering, errors_of
+from running import config_of, covering, errors_of, resolved
 
 import mixexp
 from mixexp.errors import UserError
-from mixexp.plan.compose import compose
 from mixexp.plan.composer import composed
 from mixexp.plan.groups import GROUPS, OPTIONAL_GROUPS
 from mixexp.plan.options import options
@@ -174,7 +173,7 @@ def _with_layers(option: str) -> tuple[str, ...]:
     """The smallest model that has the layers an option names."""
     for model in ("small_cnn", "wide_resnet28_10", *OPTIONS["model"]):
         words = (f"model={model}", *MODELS.get(model, ()), "mix=mixup", f"mix_layer={option}")
-        if errors_of(compose(words)) == []:
+        if errors_of(resolved(*words)) == []:
             return words
     raise AssertionError(f"no model has the layers of mix_layer={option}")
 
