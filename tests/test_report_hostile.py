@@ -6,7 +6,6 @@ import csv
 import importlib.util
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import commands
