@@ -302,6 +302,8 @@ def test_what_no_run_can_mean_is_refused_before_hydra_composes(words, reason):
     assert (kind, name) == ("error", "UserError") and text.startswith(reason)
 
 
+EXAMPLES = int(os.environ.get("MIXEXP_EXAMPLES", "8"))
+"""Of words in any order, half a second each."""
 CHOICES = (
     *("mix=mixup", "mix=bc", "loss=kl", "loss=focal", "optimizer=adam", "schedule=steps"),
     *("experiment=quickstart", "+experiment=quickstart"),
@@ -331,7 +333,7 @@ VALUES = (
 )
 
 
-@settings(max_examples=int(os.environ.get("MIXEXP_EXAMPLES", "8")), deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(
     chosen=st.lists(st.sampled_from(CHOICES), max_size=2),
     given_words=st.lists(st.sampled_from(VALUES), max_size=5),

@@ -13,8 +13,9 @@ import commands
 import pytest
 
 COUNT = int(os.environ.get("MIXEXP_FUZZ_COUNT", "50"))
+"""Of the commands, two thirds of a second each."""
 SEED = os.environ.get("MIXEXP_FUZZ_SEED", "13")
-"""Of the commands; "random" for others each time."""
+"""The commands' seed; "random" for others each time."""
 
 
 @pytest.fixture
