@@ -6,10 +6,9 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from running import config_of, errors_of
+from running import config_of, errors_of, resolved
 
 from mixexp.build import build
-from mixexp.plan.compose import compose
 from mixexp.probe import Probe, Rows, Subject, measuring
 from mixexp.train import train
 from mixexp.training.folder import RunFolder
@@ -38,13 +37,13 @@ def measured(probe: Probe, subject: Subject) -> dict[str, Rows]:
 
 def probe_of(*words: str) -> Probe:
     """A probe as the command line makes it."""
-    return build(compose([*words])["probe"])
+    return build(resolved(*words)["probe"])
 
 
 def refusals(*words: str) -> list[str]:
     """What is wrong with a configuration on the digits, unless it has another data set."""
     small = [] if any(word.startswith("model=") for word in words) else ["model.width=4"]
-    return errors_of(compose([*small, *words]))
+    return errors_of(resolved(*small, *words))
 
 
 def csv_rows(path: Path) -> list[dict[str, Any]]:

@@ -60,10 +60,16 @@ def test_it_measures_or_says_why_not(name):
     assert refusals(f"probe={name}", *fitting(name)) == []
 
 
-@pytest.mark.parametrize("name", PROBES)
-def test_training_is_the_same_with_it(name, tmp_path):
-    words = (*fitting(name), "label_noise=uniform", "keep_checkpoint=true")
-    with_it, without = trained(tmp_path / "with", *words, f"probe={name}"), trained(tmp_path / "without", *words)
+@pytest.fixture(scope="module", params=PROBES)
+def measuring(request, tmp_path_factory) -> tuple[str, tuple[str, ...], RunFolder]:
+    """A probe, the words of a run that it is for, and the run's folder with it."""
+    name, words = request.param, (*fitting(request.param), "label_noise=uniform", "keep_checkpoint=true")
+    return name, words, trained(tmp_path_factory.mktemp(name) / "with", *words, f"probe={name}")
+
+
+def test_training_is_the_same_with_it(measuring, tmp_path):
+    name, words, with_it = measuring
+    without = trained(tmp_path, *words)
     assert rows_of(with_it) == rows_of(without)
     columns = {f"probe_{file}.csv": columns for file, columns in probe_of(f"probe={name}").files.items()}
     assert {path.name for path in with_it.path.glob("probe_*")} == set(columns)
@@ -74,12 +80,9 @@ def test_training_is_the_same_with_it(name, tmp_path):
         assert steps == ({2.0, 4.0} if probe_of(f"probe={name}").while_training else {4.0})
 
 
-@pytest.mark.parametrize("name", PROBES)
-def test_a_resumed_run_leaves_the_same_files(name, tmp_path):
-    config = config_of(*fitting(name), f"probe={name}")
-    whole, stopped = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "stopped")
-    for _ in train(RunConfig.of(config), whole, {}):
-        pass
+def test_a_resumed_run_leaves_the_same_files(measuring, tmp_path):
+    name, words, whole = measuring
+    config, stopped = config_of(*words, f"probe={name}"), RunFolder(tmp_path / "stopped")
     with contextlib.closing(train(RunConfig.of(config), stopped, {})) as run:
         for _, _ in zip(range(3), run, strict=False):
             pass

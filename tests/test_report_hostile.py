@@ -6,10 +6,9 @@ import csv
 import importlib.util
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import commands
 import pytest
 from test_report import TABLE, leave
 
@@ -58,11 +57,8 @@ def test_a_broken_file_costs_at_most_its_row(tmp_path, what):
     name, text = BROKEN[what]
     leave(tmp_path / "runs" / "broken", (0.9,), seed=7)
     (tmp_path / "runs" / "broken" / name).write_text(text)
-    code = "import sys; from mixexp.cli import main; main()"  # a process of its own, since some went down with it
     for words in (("report", "runs"), ("compare", "runs", "runs"), ("leaderboard", "runs")):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60
-        )
+        done = commands.mixexp(*words, cwd=tmp_path)  # a process of its own, since some went down with it
         assert done.returncode == 0, (words, done.stderr[-500:])
     rows = [
         row

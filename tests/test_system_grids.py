@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from running import errors_of, rows_of
+from running import errors_of, resolved, rows_of
 from torch import Tensor
 from torchvision.utils import save_image
 
 from mixexp import train as loop
 from mixexp.build import build
 from mixexp.mix import Plan
-from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical, run_id
 from mixexp.train import train
 from mixexp.training.folder import RunFolder
@@ -44,7 +43,7 @@ STILL = ("augment=standard", "augment.flip=false", "augment.shift=0")
 
 def config_of(name: str, *words: str) -> dict[str, Any]:
     """A cell of an experiment, shrunken by words."""
-    config = compose([f"experiment={name}", *words])
+    config = resolved(f"experiment={name}", *words)
     assert errors_of(config) == []
     return canonical(config, True)
 

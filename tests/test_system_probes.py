@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 import yaml
 from probes import csv_rows
-from running import errors_of, rows_of
+from running import errors_of, resolved, rows_of
 
 from mixexp import cli
-from mixexp.plan.compose import compose
 from mixexp.plan.identity import canonical
 from mixexp.settings import CONF
 from mixexp.spec.grid import block_cells
@@ -27,7 +26,7 @@ SMALL = ("dataset=digits", "model=small_cnn", "model.width=8", "augment=none", "
 
 def run(folder: Path, name: str, *words: str) -> RunFolder:
     """A run of an experiment, trained to its end."""
-    config = compose([f"experiment={name}", *words])
+    config = resolved(f"experiment={name}", *words)
     assert errors_of(config) == []
     record = RunFolder(folder)
     for _ in train(RunConfig.of(canonical(config, True)), record, {}):
@@ -204,13 +203,13 @@ def test_mixup_alpha_a_large_alpha_keeps_the_network_from_fitting(tmp_path):
     ],
 )
 def test_every_cell_stands_and_every_measure_is_of_a_column_that_its_probe_writes(name, tmp_path):
-    whole = compose([f"experiment={name}"])
+    whole = resolved(f"experiment={name}")
     cells = block_cells(yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text())["hydra"]["sweeper"]["grid"])
     own = "dataset" not in {key for cell in cells for key in cell} and not name.startswith("toy")
     small = ("dataset=digits", "model=small_cnn") if own else ()
     for cell in cells:
         fixed = [f"{key}={value}" for key, value in cell.items()]
-        config = compose([f"experiment={name}", *small, *fixed])
+        config = resolved(f"experiment={name}", *small, *fixed)
         assert [line for line in errors_of(config) if "no layer" not in line] == []
     measures = next(
         whole["table"][axis]["measures"] for axis in ("rows", "columns") if "measures" in whole["table"][axis]

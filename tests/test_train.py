@@ -20,6 +20,8 @@ from mixexp.training.folder import RunFolder
 from mixexp.training.spec import RunConfig
 
 OPTIONS = options([CONF])
+DRAWING = ("model=cnn11", "subset=head", "subset.n=200", "epochs=1")
+"""Four steps that draw random numbers of torch's own kind, as cnn11 has dropout."""
 
 
 def steps_of(record: RunFolder) -> list[int]:
@@ -39,18 +41,16 @@ def test_numbers_do_not_depend_on_the_global_generators_and_leave_them_alone(tmp
     for name, seed in (("a", 1), ("b", 99)):
         torch.manual_seed(seed), np.random.seed(seed), random.seed(seed)
         before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
-        # cnn11 has dropout, so a step draws random numbers of torch's own kind
-        found.append(rows_of(trained(tmp_path / name, "model=cnn11", "epochs=1", "mix=bc", "loss=kl")))
+        found.append(rows_of(trained(tmp_path / name, *DRAWING, "mix=bc", "loss=kl")))
         assert torch.equal(before[0], torch.get_rng_state())
         assert (before[1] == np.random.get_state()[1]).all() and before[2] == random.getstate()
     assert found[0] == found[1]
 
 
 def test_two_runs_dealt_turns_in_one_process_give_what_each_gives_alone(tmp_path):
-    words = ("model=cnn11", "epochs=1")
-    alone = [rows_of(trained(tmp_path / f"alone{seed}", *words, f"seed={seed}")) for seed in (0, 1)]
+    alone = [rows_of(trained(tmp_path / f"alone{seed}", *DRAWING, f"seed={seed}")) for seed in (0, 1)]
     records = [RunFolder(tmp_path / f"together{seed}") for seed in (0, 1)]
-    runs = [train(RunConfig.of(config_of(*words, f"seed={seed}")), record, {}) for seed, record in enumerate(records)]
+    runs = [train(RunConfig.of(config_of(*DRAWING, f"seed={seed}")), record, {}) for seed, record in enumerate(records)]
     for _ in zip(*runs, strict=True):
         pass
     assert [rows_of(record) for record in records] == alone
