@@ -268,7 +268,7 @@ def stamps(folder: Path) -> dict[str, tuple[int, int, bytes]]:
 
 
 FAILURES = {
-    "hang": ["made no step for 0.2 min (hang_minutes)"],
+    "hang": ["made no step for 0.1 min (hang_minutes)"],
     "raise": ["RuntimeError: it broke"],
     "exit": ["sys.exit('enough')"],
     "exit0": ["sys.exit(0)"],
@@ -286,7 +286,7 @@ FAILURES = {
 @pytest.mark.kills
 def test_each_failure_costs_its_own_run_and_is_mended_by_retry(place):
     names = [*FAILURES, "diverge", "late", "fine"]
-    words = ("-m", *WORDS, ways(*names), "checkpoint_seconds=0", "hang_minutes=0.2")
+    words = ("-m", *WORDS, ways(*names), "checkpoint_seconds=0", "hang_minutes=0.1")
     sweep = place / "outputs" / "runs"
 
     code, output, errors = mixexp(place, *words, faults=True)
