@@ -255,7 +255,7 @@ def _twin_or(command: Callable[[], Any]) -> Callable[[], Any]:
     start = multiprocessing.util.spawnv_passfds
 
     def instead(path: str, words: Sequence[str], files: Sequence[int]) -> int:
-        if "multiprocessing.forkserver" not in words[-1] or ours.fileno() < 0:
+        if "multiprocessing.forkserver" not in str(words[-1]) or ours.fileno() < 0:  # bytes, for others
             return start(path, words, files)
         ignored = [number for number in signal.valid_signals() if signal.getsignal(number) == signal.SIG_IGN]
         about = {
