@@ -351,7 +351,7 @@ def test_files_and_folders_of_others_are_no_runs(tmp_path):
 def test_a_folder_without_runs_is_named_with_those_that_have_some(tmp_path):
     ended(tmp_path / "outputs" / "quickstart" / "abc")
     for name, expected in (
-        ("outputs/quickstrat", "Did you mean 'quickstart'?"),
+        ("outputs/quickstrat", f"Did you mean '{tmp_path / 'outputs' / 'quickstart'}'?"),
         ("outputs", "Folders in it with runs: quickstart"),
         ("outputs/quickstart/abc", str(tmp_path / "outputs" / "quickstart")),
         ("outputs/quickstart/abc/config.yaml", "is not a folder"),
@@ -614,7 +614,7 @@ def test_a_plan_says_what_became_of_the_runs(command, tmp_path):
     "words, expected",
     [
         (("plan", "quickstrat"), ["quickstrat", "Did you mean 'quickstart'?"]),
-        (("plan", "quickstart", "alhpa=1"), ["alhpa", "Did you mean 'alpha'?"]),
+        (("plan", "quickstart", "alhpa=1"), ["alhpa", "Did you mean 'alpha=1'?"]),
         (("plan", "quickstart", "mix=mixpu"), ["mixpu", "Did you mean 'mixup'?"]),
         (("plan", "quickstart", "mix_layer=final", "mix=none"), ["no cell of the experiment's grid"]),
         (("plan", "quickstart", "name=a,b"), ["one folder"]),
