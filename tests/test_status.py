@@ -352,13 +352,16 @@ def test_a_folder_without_runs_is_named_with_those_that_have_some(tmp_path):
     ended(tmp_path / "outputs" / "quickstart" / "abc")
     for name, expected in (
         ("outputs/quickstrat", f"Did you mean '{tmp_path / 'outputs' / 'quickstart'}'?"),
-        ("outputs", "Folders in it with runs: quickstart"),
+        ("outputs", f"Did you mean '{tmp_path / 'outputs' / 'quickstart'}'?"),
         ("outputs/quickstart/abc", str(tmp_path / "outputs" / "quickstart")),
         ("outputs/quickstart/abc/config.yaml", "is not a folder"),
     ):
         with pytest.raises(UserError) as raised:
             status(tmp_path / name)
         assert expected in str(raised.value) and raised.value.exit_code == 2
+    ended(tmp_path / "outputs" / "other" / "abc")
+    with pytest.raises(UserError, match="Folders in it with runs: other, quickstart"):
+        status(tmp_path / "outputs")
 
 
 # --- how long it will take ---
