@@ -1,33 +1,36 @@
 """The `mixexp` command as a user starts it, with and without the seconds that a new interpreter takes to import torch.
 
 A small process, one for each process of the tests, imports what commands may need, composes nothing and is forked for
-every command, and for the fork server of a command's sweep. What a test says of the start itself (imports, a signal to
-a whole group, a kill, a terminal, what Python or a library reads when it is loaded) is not to be seen so, and needs a
-new process.
+every command, and for the fork server of a command's sweep. What a test says of the start itself (imports, a signal or
+a kill while it lasts, a terminal, what Python or a library reads when it is loaded) is not to be seen so, and needs a new
+process.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import fcntl
 import functools
 import gc
 import importlib
+import io
 import json
 import multiprocessing.util
 import os
 import resource
 import runpy
+import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 SECONDS = 300  # that a command may take
 MEMORY: int | None = None  # bytes that a command and each of its processes may allocate
@@ -64,34 +67,104 @@ def mixexp(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedPr
     """The same in a process that is forked from one which has imported torch."""
     if sys.platform != "linux":  # elsewhere the system's libraries may not survive a fork
         return new_mixexp(*words, cwd=cwd, **environment)
-    server = _server()
-    pipes = [os.pipe() for _ in range(2)]
-    request = {
-        "words": words,
-        "cwd": str(cwd),
-        "environment": {**os.environ, **environment},
-        "memory": MEMORY,
-        "seconds": SECONDS,
-    }
-    _send(server, request, [theirs for _, theirs in pipes])
-    for _, theirs in pipes:
-        os.close(theirs)
-    pid = json.loads(server.recv(64))
-    with ThreadPoolExecutor(len(pipes)) as readers:
-        said = [readers.submit(_read, ours) for ours, _ in pipes]
-        try:
-            output, errors = (reading.result(SECONDS + 10) for reading in said)
-        except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
-            raise
-        finally:
-            code = json.loads(server.recv(64))
-    return subprocess.CompletedProcess(["mixexp", *words], code, output, errors)
+    command = Command(words, cwd, {**os.environ, **environment}, session=False)
+    output, errors = command.communicate(SECONDS + 10)
+    return subprocess.CompletedProcess(["mixexp", *words], command.wait(), output, errors)
 
 
-def _read(pipe: int) -> str:
-    with open(pipe) as file:
-        return file.read()
+def begin(
+    *words: str, cwd: Path, environment: Mapping[str, str] | None = None, output: IO[str] | None = None
+) -> Started:
+    """The same in a session of its own, and not waited for; output: a file for all that it says, instead of pipes."""
+    if sys.platform != "linux":
+        return new_command(*words, cwd=cwd, environment=environment, output=output)
+    return Command(words, cwd, environment or os.environ, session=True, output=output)
+
+
+def new_command(
+    *words: str, cwd: Path, environment: Mapping[str, str] | None = None, output: IO[str] | None = None
+) -> subprocess.Popen[str]:
+    """What `begin` gives, in a new process."""
+    pipe = output or subprocess.PIPE
+    command = [sys.executable, "-m", "mixexp", *words]
+    return subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    )
+
+
+class Command:
+    """A command that has begun in a forked process, with what subprocess.Popen has of it."""
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        cwd: Path,
+        environment: Mapping[str, str],
+        session: bool,
+        output: IO[str] | None = None,
+    ) -> None:
+        ours, theirs = _ways()
+        ends = [] if output else [os.pipe() for _ in range(2)]
+        places = [output.fileno()] * 2 if output else [written for _, written in ends]
+        request = {
+            "words": words,
+            "cwd": str(cwd),
+            "environment": dict(environment),
+            "memory": MEMORY,
+            "seconds": SECONDS,
+            "session": session,
+        }
+        _send(_server(), request, [*places, theirs.fileno()])
+        theirs.close()
+        for _, written in ends:
+            os.close(written)
+        self.stdout, self.stderr = [os.fdopen(read) for read, _ in ends] or [io.StringIO(), io.StringIO()]
+        self.pid: int = json.loads(ours.recv(64))
+        self.returncode: int | None = None
+        self._way = ours
+
+    def poll(self) -> int | None:
+        """The exit code; None before the end."""
+        if self.returncode is None and select.select([self._way], [], [], 0)[0]:
+            self.returncode = json.loads(self._way.recv(64))
+            self._way.close()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, at the end."""
+        if self.returncode is None and not select.select([self._way], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired("mixexp", timeout or 0)
+        code = self.poll()
+        assert code is not None
+        return code
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """All that it says, and its end."""
+        with ThreadPoolExecutor(2) as readers:
+            said = [readers.submit(stream.read) for stream in (self.stdout, self.stderr)]
+            try:
+                output, errors = (reading.result(timeout) for reading in said)
+            except TimeoutError:
+                self.kill()  # or the readers would not end
+                raise subprocess.TimeoutExpired("mixexp", timeout or 0) from None
+        self.stdout.close()
+        self.stderr.close()
+        self.wait(timeout)
+        return output, errors
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+Started = Command | subprocess.Popen[str]
 
 
 @functools.cache
@@ -119,27 +192,47 @@ def _send(way: socket.socket, request: dict[str, Any], files: Sequence[int]) -> 
 
 def _asked(way: socket.socket) -> tuple[dict[str, Any], list[int]]:
     """The next request and its open files; ends the process when nobody can ask any more."""
-    message, files, *_ = socket.recv_fds(way, 2**20, 2)
+    message, files, *_ = socket.recv_fds(way, 2**20, 3)
     if not message:
         os._exit(0)
     return json.loads(message), files
 
 
 def _serve(client: socket.socket) -> Callable[[], Any]:
-    """Fork for every request, and say the child's process number and exit code; returns, in a child, what it is to
-    do."""
+    """Fork for every request, and say a child's exit code at its end; returns, in a child that has said its process
+    number, what it is to do."""
+    children: dict[int, tuple[int, socket.socket]] = {}  # process and way, by the file that is readable at its end
     while True:
-        request, files = _asked(client)
-        pid = os.fork()
-        if pid == 0:
-            client.close()
-            _place(files, (1, 2))
-            _surround(request)
-            return _twin_or(functools.partial(_command, request["words"]))
-        for file in files:
-            os.close(file)
-        for said in (pid, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])):
-            client.send(json.dumps(said).encode())
+        for file in select.select([client.fileno(), *children], [], [])[0]:
+            if file != client.fileno():
+                pid, way = children.pop(file)
+                os.close(file)
+                _say(way, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+                way.close()
+                continue
+            request, files = _asked(client)
+            pid = os.fork()
+            if pid == 0:
+                client.close()
+                for file, (_, way) in children.items():
+                    os.close(file)
+                    way.close()
+                if request["session"]:
+                    os.setsid()
+                with socket.socket(fileno=files.pop()) as way:
+                    _say(way, os.getpid())
+                _place(files, (1, 2))
+                _surround(request)
+                return _twin_or(functools.partial(_command, request["words"]))
+            way = socket.socket(fileno=files.pop())
+            for file in files:
+                os.close(file)
+            children[os.pidfd_open(pid)] = pid, way
+
+
+def _say(way: socket.socket, number: int) -> None:
+    with contextlib.suppress(OSError):  # nobody asks any more
+        way.send(json.dumps(number).encode())
 
 
 def _twin_or(command: Callable[[], Any]) -> Callable[[], Any]:
@@ -149,18 +242,20 @@ def _twin_or(command: Callable[[], Any]) -> Callable[[], Any]:
     pid = os.fork()
     if pid == 0:
         ours.close()
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # to the group, which has no such process yet
+        handlers = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
         request, files = _asked(theirs)
         theirs.close()
         _place(files, request["numbers"])
         _surround(request)
-        for number in request["ignored"]:
-            signal.signal(number, signal.SIG_IGN)
+        for number, handler in {**handlers, **dict.fromkeys(request["ignored"], signal.SIG_IGN)}.items():
+            signal.signal(number, handler)
         return functools.partial(exec, request["code"], {})
     theirs.close()
     start = multiprocessing.util.spawnv_passfds
 
     def instead(path: str, words: Sequence[str], files: Sequence[int]) -> int:
-        if "multiprocessing.forkserver" not in words[-1] or ours.fileno() < 0:
+        if "multiprocessing.forkserver" not in str(words[-1]) or ours.fileno() < 0:  # bytes, for others
             return start(path, words, files)
         ignored = [number for number in signal.valid_signals() if signal.getsignal(number) == signal.SIG_IGN]
         about = {

@@ -13,14 +13,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import commands
 import numpy as np
 import pytest
 import torch
 
 import mixexp
+from mixexp.api import start
 from mixexp.training.reader import load_run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,6 +35,19 @@ TINY = {"epochs": 1, "model.width": 2}
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forked() -> Iterator[None]:
+    """Sweeps of this process have a forked command, and those of its children, as users start them, a new one."""
+
+    def popen(command: Sequence[str], env: Mapping[str, str], **_: Any) -> commands.Started:
+        assert command[:4] == [sys.executable, "-P", "-m", "mixexp"]
+        return commands.begin(*command[4:], cwd=Path.cwd(), environment=env)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(start, "subprocess", SimpleNamespace(Popen=popen, PIPE=None, DEVNULL=None))
+        yield
 
 
 def python(code: str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -137,10 +154,7 @@ def test_a_run_is_the_commands_own(tmp_path: Path) -> None:
         and done.outcome == "finished"
         and done.folder.parent == tmp_path / "outputs" / "runs"
     )
-    words = [sys.executable, "-m", "mixexp", "mix=mixup", "alpha=0.2", "seed=3", "epochs=1", "model.width=2"]
-    again = subprocess.run(
-        words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300
-    )
+    again = commands.mixexp("mix=mixup", "alpha=0.2", "seed=3", "epochs=1", "model.width=2", cwd=tmp_path)
     assert "already finished" in again.stdout and str(done.folder) in again.stdout
     assert load_run(done.folder).last == done.last and 0 < done.last["accuracy"] <= 1
 
@@ -343,23 +357,20 @@ def test_failed_runs_of_a_sweep_are_said_and_the_others_kept(tmp_path: Path) -> 
     assert sorted(run.outcome for run in mixexp.runs("outputs/some")) == ["failed", "finished"]
 
 
-SCRIPT = """
-import mixexp
-found = mixexp.sweep(mix=["none", "mixup"], epochs=1, name="{name}", **{{"model.width": 2}})
-print("runs:", len(found), len(found.to_pandas()))
-"""
-
-
-def test_a_sweep_needs_no_guard_in_a_script_and_runs_from_standard_input(tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(SCRIPT.format(name="script"))
-    for done in (python("", tmp_path, "script.py"), python(SCRIPT.format(name="stdin"), tmp_path)):
-        assert done.returncode == 0 and "runs: 2 2" in done.stdout and "2 runs, 2 done" in done.stdout, (
-            done.stdout + done.stderr
-        )
+def test_a_sweep_needs_no_guard_in_a_script(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(
+        "import mixexp\n"
+        "found = mixexp.sweep(mix=['none', 'mixup'], epochs=1, name='script', **{'model.width': 2})\n"
+        "print('runs:', len(found), len(found.to_pandas()))\n"
+    )
+    done = python("", tmp_path, "script.py")
+    assert done.returncode == 0 and "runs: 2 2" in done.stdout and "2 runs, 2 done" in done.stdout, (
+        done.stdout + done.stderr
+    )
     assert done.stdout.index("done") < done.stdout.index("runs: 2 2")
 
 
-def test_ctrl_c_stops_a_sweep_with_checkpoints_and_the_same_call_goes_on(tmp_path: Path) -> None:
+def test_ctrl_c_stops_a_sweep_from_standard_input_with_checkpoints(tmp_path: Path) -> None:
     code = """
 import mixexp
 try:
@@ -367,10 +378,12 @@ try:
 except KeyboardInterrupt:
     print("stopped", flush=True)
 """
+    (tmp_path / "code").write_text(code)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
-    )
+    with (tmp_path / "code").open() as file:
+        process = subprocess.Popen(
+            [sys.executable], cwd=tmp_path, env=environment, stdin=file, stdout=subprocess.PIPE, text=True
+        )
     deadline = time.time() + 120
     while len(list(tmp_path.glob("outputs/runs/*/metrics.csv"))) < 2 and time.time() < deadline:
         time.sleep(0.1)

@@ -4,14 +4,12 @@ import csv
 import os
 import re
 import signal
-import subprocess
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import yaml
-from commands import mixexp, new_mixexp
+from commands import mixexp, new_command, new_mixexp
 
 from mixexp.plan.options import options
 from mixexp.settings import CONF
@@ -191,14 +189,8 @@ def test_a_failing_run_costs_one_row_and_the_others_go_on(tmp_path):
 
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mixexp", "-m", "seed=range(50)", "model.width=4", "epochs=3", "runs_per_device=1"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    words = ("-m", "seed=range(50)", "model.width=4", "epochs=3", "runs_per_device=1")
+    process = new_command(*words, cwd=tmp_path)
     assert "finished" in process.stdout.readline()
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)

@@ -4,13 +4,15 @@ its slots too."""
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import mixexp, new_mixexp
+from commands import begin, mixexp, new_mixexp
 
 TELLING = """
 import json, multiprocessing, os, signal, sys, threading
@@ -65,6 +67,12 @@ def place(tmp_path: Path) -> Path:
 def test_a_sweep_and_its_slots_find_what_they_find_in_new_processes(place, monkeypatch):
     monkeypatch.setenv("OURS", "here")
 
+    def begun(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        process = begin(*words, cwd=cwd, environment={**os.environ, **environment})
+        assert os.getsid(process.pid) == os.getpgid(process.pid) == process.pid
+        output, errors = process.communicate()
+        return subprocess.CompletedProcess(words, process.wait(), output, errors)
+
     def found(start: Callable[..., Any]) -> dict[str, Any]:
         done = start("-m", *WORDS, "seed=0,1", f"output_dir={start.__name__}", cwd=place, THEIRS="there")
         assert (done.returncode, done.stderr) == (0, "") and "2 runs, 2 done" in done.stdout
@@ -77,7 +85,10 @@ def test_a_sweep_and_its_slots_find_what_they_find_in_new_processes(place, monke
             }
         return told
 
-    assert found(mixexp) == found(new_mixexp)
+    forked = found(mixexp)
+    assert forked == found(new_mixexp) and forked["main"]["session"]
+    forked["main"]["session"] = False
+    assert forked == found(begun), "a session of its own is all the difference"
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ from scipy.io import savemat
 from torchvision import datasets
 
 from mixexp.dataset import Dataset, Splits, check_statistics
+from mixexp.dataset import digits as digits_module
 from mixexp.dataset import torchvision as benchmarks
 from mixexp.dataset.digits import Digits
 from mixexp.dataset.images import ImageFolder
@@ -199,6 +200,15 @@ def test_digits():
     assert len(Digits(test_fraction=0.5).load().test_images) == pytest.approx(1797 / 2, abs=5)
     with pytest.raises(UserError, match=r"dataset\.mean has 3 numbers"):
         Digits(mean=[0.5, 0.5, 0.5]).load()
+
+
+def test_digits_are_scikit_learns_read_without_importing_it_and_through_it_where_it_keeps_no_such_file(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "sklearn.datasets", None)  # to import it would be an error
+        read = digits_module._digits()
+    monkeypatch.setattr(digits_module, "find_spec", lambda name: None)
+    for found, expected in zip(read, digits_module._digits(), strict=True):
+        np.testing.assert_array_equal(found, expected, strict=True)
 
 
 # --- real files ---

@@ -16,9 +16,9 @@ from types import ModuleType
 
 import pytest
 import yaml
+from running import resolved
 
 from mixexp.plan.checks import _schema_errors
-from mixexp.plan.compose import compose
 from mixexp.plan.options import options, settings
 from mixexp.settings import CONF
 
@@ -147,7 +147,7 @@ def test_a_card_shows_the_command_of_its_file_and_each_composes(pages):
             assert [shown] == (stated or [f"mixexp {group}={option}"])
             for words in (shlex.split(command)[1:] for command in stated):
                 assert f"{group}={option}" in words
-                assert _schema_errors(compose(words)) == [], words
+                assert _schema_errors(resolved(*words)) == [], words
 
 
 @pytest.mark.docs

@@ -188,8 +188,9 @@ def unwritable(folder: Path) -> Iterator[bool]:
         yield False
 
 
-def begin(place: Path, *words: str, faults: bool = False, path: str = "", output: Any = None) -> subprocess.Popen[str]:
-    """The command, started in a process group of its own; path: a folder with modules that Python shall find first.
+def begin(place: Path, *words: str, faults: bool = False, path: str = "", output: Any = None) -> commands.Started:
+    """The command, started in a process group of its own; path: a folder with modules that Python shall find first,
+    which takes a new process.
 
     output: a file for all that it says, instead of pipes.
     """
@@ -198,25 +199,18 @@ def begin(place: Path, *words: str, faults: bool = False, path: str = "", output
     )
     if path:
         environment["PYTHONPATH"] = os.pathsep.join([path, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.Popen(
-        [sys.executable, "-m", "mixexp", *words],
-        cwd=place,
-        env=environment,
-        stdout=output or subprocess.PIPE,
-        stderr=output or subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    start = commands.new_command if path else commands.begin
+    return start(*words, cwd=place, environment=environment, output=output)
 
 
-def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def end(process: commands.Started) -> tuple[int, str, str]:
     """Its exit code, and what it said on standard output and standard error."""
     try:
         output, errors = process.communicate(timeout=300)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise
-    return process.returncode, output, errors
+    return process.wait(), output, errors
 
 
 def mixexp(place: Path, *words: str, faults: bool = False, path: str = "") -> tuple[int, str, str]:
@@ -227,7 +221,7 @@ def mixexp(place: Path, *words: str, faults: bool = False, path: str = "") -> tu
     return done.returncode, done.stdout, done.stderr
 
 
-def until(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:
+def until(condition: Callable[[], Any], process: commands.Started) -> None:
     """Wait for something that the process is to bring about."""
     deadline = time.monotonic() + 240
     while not condition():
@@ -274,7 +268,7 @@ def stamps(folder: Path) -> dict[str, tuple[int, int, bytes]]:
 
 
 FAILURES = {
-    "hang": ["made no step for 0.2 min (hang_minutes)"],
+    "hang": ["made no step for 0.1 min (hang_minutes)"],
     "raise": ["RuntimeError: it broke"],
     "exit": ["sys.exit('enough')"],
     "exit0": ["sys.exit(0)"],
@@ -292,7 +286,7 @@ FAILURES = {
 @pytest.mark.kills
 def test_each_failure_costs_its_own_run_and_is_mended_by_retry(place):
     names = [*FAILURES, "diverge", "late", "fine"]
-    words = ("-m", *WORDS, ways(*names), "checkpoint_seconds=0", "hang_minutes=0.2")
+    words = ("-m", *WORDS, ways(*names), "checkpoint_seconds=0", "hang_minutes=0.1")
     sweep = place / "outputs" / "runs"
 
     code, output, errors = mixexp(place, *words, faults=True)

@@ -19,7 +19,7 @@ from running import trained
 
 CHAOS = Path(__file__).parent / "chaos"
 SHORT = ("mix=none,mixup", "seed=0", "epochs=15,30")
-KILLS, SEED = 5, 14448  # as a rule, each kind of victim once in two attempts
+KILLS, SEED = 4, 174  # as a rule, each kind of victim once, the parent last, in one attempt
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found in /proc")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import shlex
@@ -29,28 +31,52 @@ def written(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> dict[str, tuple[Path, list[str]]]:
+    """A folder with the files of each kind, and what was printed."""
+    found = {}
+    for kind in KINDS:
+        folder = tmp_path_factory.mktemp(kind)
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as printed:
+            patch.chdir(folder)
+            new(kind, "first_try", "--dir", "my_conf")
+        found[kind] = folder, printed.getvalue().splitlines()
+    return found
+
+
+def shown(kind: str, printed: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The names of the files and the commands that were printed."""
+    count = 2 if kind == "experiment" else 3
+    return printed[:count], dict(re.split(r": +", line, maxsplit=1) for line in printed[count:])
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_files_of_a_folder_of_ones_own_train_and_pass_their_test(kind, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    new(kind, "first_try", "--dir", "my_conf")
-    printed = capsys.readouterr().out.splitlines()
+def test_the_files_of_a_folder_of_ones_own_train(kind, made):
+    folder, printed = made[kind]
     module = [] if kind == "experiment" else [f"first_try_{kind}.py"]
-    assert written(tmp_path / "my_conf") == sorted([f"{kind}/first_try.yaml", *module, f"test_first_try_{kind}.py"])
-    assert printed[: 2 + len(module)] == [
-        f"my_conf/{name}" for name in (f"{kind}/first_try.yaml", *module, f"test_first_try_{kind}.py")
-    ]
-    commands = dict(re.split(r": +", line, maxsplit=1) for line in printed[2 + len(module) :])
+    names = [f"{kind}/first_try.yaml", *module, f"test_first_try_{kind}.py"]
+    assert written(folder / "my_conf") == sorted(names)
+    files, commands = shown(kind, printed)
+    assert files == [f"my_conf/{name}" for name in names]
     program, *words = shlex.split(commands["run it"])
     assert program == "mixexp" and "--config-dir" in words
-    done = mixexp(*words, cwd=tmp_path)
+    done = mixexp(*words, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert ("18 runs: 18 missing" if kind == "experiment" else "finished, accuracy") in done.stdout
     _, *words = shlex.split(commands["or"])
     if kind != "experiment":
-        listed = mixexp(*words, cwd=tmp_path)
+        listed = mixexp(*words, cwd=folder)
         assert listed.returncode == 0 and "first_try" in listed.stdout
+
+
+def test_the_files_of_a_folder_of_ones_own_pass_their_test(made, tmp_path):
+    tests = []
+    for kind, (folder, printed) in made.items():
+        program, test = shlex.split(shown(kind, printed)[1]["test it"])
+        assert program == "pytest" and test == f"my_conf/test_first_try_{kind}.py"
+        tests.append(str(folder / test))
     tested = subprocess.run(
-        [sys.executable, "-m", *shlex.split(commands["test it"]), "-q", "-p", "no:cacheprovider"],
+        [sys.executable, "-m", "pytest", *tests, "-q", "-p", "no:cacheprovider"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -58,6 +84,8 @@ def test_the_files_of_a_folder_of_ones_own_train_and_pass_their_test(kind, tmp_p
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert tested.returncode == 0, tested.stdout + tested.stderr
+    stated = sum(Path(test).read_text(encoding="utf-8").count("\ndef test_") for test in tests)
+    assert int(re.search(r"(\d+) passed", tested.stdout)[1]) >= stated > len(tests)
 
 
 def test_a_project_file_makes_the_commands_shorter_and_names_the_folder(tmp_path, monkeypatch, capsys):
@@ -88,17 +116,21 @@ def checkout(tmp_path: Path) -> Path:
             shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "frozen_runs"))
         else:
             shutil.copy(source, tmp_path / name)
-    for kind in KINDS:
-        done = subprocess.run(
-            [sys.executable, "-m", "mixexp", "new", kind, "first_try"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        )
-        assert done.returncode == 0, done.stderr
-        assert (tmp_path / "conf" / kind / "first_try.yaml").is_file() and "--config-dir" not in done.stdout
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"from mixexp.cli import COMMANDS\nfor kind in {KINDS}: COMMANDS['new']([kind, 'first_try'])",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert all((tmp_path / "conf" / kind / "first_try.yaml").is_file() for kind in KINDS)
+    assert "--config-dir" not in done.stdout
     return tmp_path
 
 

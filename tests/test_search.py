@@ -91,9 +91,11 @@ def composing() -> Iterator[Composer]:
         yield Composer(lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), groups)
 
 
-def searched(folder: Path, *words: str, **changes: Any) -> RunsFailed | None:
-    """How a search on the digits fails, None where it does not."""
-    with composing() as compose:
+def searched(folder: Path, *words: str, figures: bool = False, **changes: Any) -> RunsFailed | None:
+    """How a search on the digits fails, None where it does not; figures: whether they are saved."""
+    with composing() as compose, pytest.MonkeyPatch.context() as patch:
+        if not figures:
+            patch.setattr("mixexp.reporting.search.save", lambda figure, path: [])
         try:
             return run_search(compose, [*BASE, f"output_dir={folder}", *words], {**SEARCH, **changes}, write_search)
         except RunsFailed as failure:
@@ -562,11 +564,11 @@ def test_the_importances_are_bars():
 
 
 def test_a_search_writes_its_figures(tmp_path, capsys):
-    searched(tmp_path, trials=1)
+    searched(tmp_path, figures=True, trials=1)
     report = tmp_path / "runs" / "report"
     figures = {f"search_{name}.{ending}" for name in ("history", "slices") for ending in ("png", "svg", "pdf")}
     assert {path.name for path in report.iterdir()} == {"trials.csv", *figures}, "one trial has no importances"
-    searched(tmp_path, trials=3)
+    searched(tmp_path, figures=True, trials=3)
     output = capsys.readouterr().out
     for name in ("history", "slices", "importance"):
         assert (report / f"search_{name}.png").read_bytes().startswith(b"\x89PNG") and str(
@@ -688,18 +690,18 @@ def test_other_launchers_and_axes_are_refused():
 
 
 def test_without_optuna_it_is_said_how_to_get_it_and_everything_else_works(place):
-    (place / "elsewhere" / "optuna").mkdir(parents=True)
-    (place / "elsewhere" / "optuna" / "__init__.py").write_text(
+    (place / "optuna").mkdir()  # in the working directory, where Python looks first
+    (place / "optuna" / "__init__.py").write_text(
         "raise ModuleNotFoundError('No module named optuna', name='optuna')\n"
     )
-    code, output, errors = mixexp(place, *SLOW, path=str(place / "elsewhere"))
+    code, output, errors = mixexp(place, *SLOW)
     assert (code, output, errors) == (
         2,
         "",
         "mixexp: hydra/sweeper = search: Optuna is not installed; pip install 'mixexp[search]'\n",
     )
     words = [word for word in SLOW if "hydra" not in word]
-    code, output, errors = mixexp(place, *words, path=str(place / "elsewhere"))
+    code, output, errors = mixexp(place, *words)
     assert code == 0 and "1 run, 1 done" in output, errors
 
 

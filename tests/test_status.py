@@ -359,6 +359,9 @@ def test_a_folder_without_runs_is_named_with_those_that_have_some(tmp_path):
         with pytest.raises(UserError) as raised:
             status(tmp_path / name)
         assert expected in str(raised.value) and raised.value.exit_code == 2
+    ended(tmp_path / "outputs" / "other" / "abc")
+    with pytest.raises(UserError, match="Folders in it with runs: other, quickstart"):
+        status(tmp_path / "outputs")
 
 
 # --- how long it will take ---

@@ -162,8 +162,8 @@ def test_when_the_process_is_killed_all_go_on_in_processes_of_their_own(number, 
         "~loss.label_smoothing",
         "~loss.class_weights",
     )
-    slow = (*faulty, "+loss.way=fine", "+loss.slow=0.02", "epochs=8", "checkpoint_seconds=0")
-    runs = runs_of(tmp_path / "out", *[(*slow, f"seed={k}") for k in range(3)])
+    words = (*faulty, "+loss.way=fine", "epochs=8", "checkpoint_seconds=0")
+    runs = runs_of(tmp_path / "out", *[(*words, "+loss.slow=0.02", f"seed={k}") for k in range(3)])
 
     def kill_it() -> None:
         deadline = time.monotonic() + 60
@@ -179,7 +179,7 @@ def test_when_the_process_is_killed_all_go_on_in_processes_of_their_own(number, 
     assert len({process_of(run) for run in runs}) == 3
     printed = capsys.readouterr().out
     assert printed.count(f"was killed by {number.name}") == 3 and printed.count("goes on at step") == 3
-    alone = runs_of(tmp_path / "alone", *[(*slow, f"seed={k}") for k in range(3)])
+    alone = runs_of(tmp_path / "alone", *[(*words, f"seed={k}") for k in range(3)])
     for run, other in zip(runs, alone, strict=True):
         execute(other, lambda progress: None, threading.Event())
         assert rows(run.folder) == rows(other.folder)

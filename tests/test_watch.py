@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import begin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -333,13 +334,14 @@ def test_a_sweep_is_watched_from_before_it_begins_to_its_end(terminal, tmp_path)
     screen = terminal("0.2", "outputs/runs", rows=8, width=90)
     screen.until("no run yet, waiting for one")
     words = ("-m", "seed=0,1", "model.width=2", "epochs=300", "subset=head", "subset.n=200", "runs_per_device=1")
-    with subprocess.Popen([sys.executable, "-m", "mixexp", *words], cwd=tmp_path, stdout=subprocess.DEVNULL) as sweep:
-        screen.until(r"running  seed=0  \[#+\.+\] +\d+%  accuracy 0\.\d{4}, \d+ s ago")
-        place = screen.until("1 running, 1 missing")
-        screen.resize(30, 120)
-        screen.until(r"seed=1", since=place)
-        assert screen.ended() == 0
-        assert sweep.wait() == 0
+    with (tmp_path / "said").open("w") as said:
+        sweep = begin(*words, cwd=tmp_path, output=said)
+    screen.until(r"running  seed=0  \[#+\.+\] +\d+%  accuracy 0\.\d{4}, \d+ s ago")
+    place = screen.until("1 running, 1 missing")
+    screen.resize(30, 120)
+    screen.until(r"seed=1", since=place)
+    assert screen.ended() == 0
+    assert sweep.wait(60) == 0
     left = screen.text.partition(LEAVE)[2]
     assert re.search(
         r"outputs/runs: 2 runs: 2 done\r\n.*done  seed=0  accuracy.*done  seed=1  accuracy 0\.\d{4}\r\n$",
@@ -464,7 +466,7 @@ def test_a_name_that_resembles_another_is_hinted_at_while_waiting(tmp_path):
     (tmp_path / "small_data").mkdir()
     watched = Watched(tmp_path / "smal_data")
     (line,) = looked(watched, 500, 10)
-    assert line.endswith("no run yet, waiting for one. Did you mean 'small_data'?")
+    assert line.endswith(f"no run yet, waiting for one. Did you mean '{tmp_path / 'small_data'}'?")
 
 
 # --- a status and the end of a sweep ---

@@ -30,13 +30,10 @@ def environment(wheel, tmp_path_factory) -> Path:
     """A new virtual environment with the wheel; its dependencies are this one's, whose own editable mixexp it does not
     see."""
     folder = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = folder / "bin" / "python"
-    subprocess.run(
-        [str(python), "-m", "pip", "install", "-q", "--no-deps", "--no-index", str(wheel)],
-        check=True,
-        capture_output=True,
-    )
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run(pip, check=True, capture_output=True)
     site = subprocess.run(
         [str(python), "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True, check=True
     )
@@ -62,7 +59,9 @@ def test_the_wheel_holds_the_yaml_files_and_the_plugins_and_no_tests(wheel):
     assert not any(name.split("/")[0] in ("tests", "benchmarks", "scripts", "outputs", "conf") for name in names)
 
 
-def test_the_installed_command_runs_a_sweep_from_another_folder(environment, tmp_path):
+def test_the_installed_command_runs_a_sweep_from_another_folder(environment, tmp_path, monkeypatch):
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # a path to the checkout would come first
+
     def command(*words: str) -> str:
         done = subprocess.run(
             [str(environment / "bin" / "mixexp"), *words],

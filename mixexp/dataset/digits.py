@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -31,13 +34,25 @@ class Digits(Dataset):
 
     def load(self) -> Splits:
         """Images uint8 [N, 1, 8, 8], both parts in scikit-learn's order."""
-        from sklearn.datasets import load_digits  # imported here because it takes a second and only these data need it
-
         check_statistics(self.mean, self.std, channels=1)
-        bundle: Any = load_digits()
-        images = torch.from_numpy(np.rint(bundle.images * (255 / 16)).astype(np.uint8)[:, None])
-        labels = torch.from_numpy(bundle.target.astype(np.int64))
-        train, test = stratified_split(bundle.target, self.test_fraction, self.split_seed)
+        pixels, digits = _digits()
+        images = torch.from_numpy(np.rint(pixels * (255 / 16)).astype(np.uint8)[:, None])
+        labels = torch.from_numpy(digits.astype(np.int64))
+        train, test = stratified_split(digits, self.test_fraction, self.split_seed)
         return Splits(
             images[train], labels[train], images[test], labels[test], tuple(str(digit) for digit in range(10))
         )
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels as ``load_digits`` gives them, from its file: to import it takes a second in every process."""
+    found = find_spec("sklearn")
+    path = Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz" if found and found.origin else None
+    if path is None or not path.is_file():  # a scikit-learn that keeps it elsewhere
+        from sklearn.datasets import load_digits
+
+        bundle: Any = load_digits()
+        return bundle.images, bundle.target
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        rows = np.loadtxt(file, delimiter=",")
+    return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(int)

@@ -203,6 +203,7 @@ def _written(path: Path) -> dict[str, Setting]:
     return {key: Setting(key, values[key], _comment(text, node)) for key, node in leaves.items()}
 
 
+@functools.lru_cache(maxsize=1024)  # a file is read for its settings, its defaults list and each option on it
 def _root(text: str) -> yaml.MappingNode | None:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
