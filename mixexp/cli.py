@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from mixexp.command import extend, look, make, reports, weights
 from mixexp.command.tree import WIDTH, Command
 from mixexp.errors import UserError, closest, meant, say, warnings_as_notes
-from mixexp.plan.options import expand_home, options, user_folders
+from mixexp.plan.options import expand_home, is_multirun, options, user_folders
 from mixexp.settings import CONF
 from mixexp.text import in_shell
 
@@ -52,7 +52,7 @@ def main() -> None:
             print(f"mixexp {version('mixexp')}")
         elif re.fullmatch(r"[a-z_]+", words[0]):
             _refuse(words)
-        elif set(words) <= set(make.MULTIRUN):
+        elif all(map(is_multirun, words)):
             raise UserError(f"{words[0]}: no settings to sweep, e.g. {SWEEP} or mixexp -m experiment=quickstart")
         else:
             from mixexp.sweeping.application import application
@@ -90,7 +90,9 @@ def _refuse_blanks(words: Sequence[str]) -> None:
     """Raise UserError for an override in several words: KEY = VALUE, KEY =VALUE or KEY= VALUE."""
     for place, (word, following) in enumerate(itertools.pairwise(words)):
         parts = words[place : place + 2 + (following == "=")]
-        divided = following.startswith("=") or (word.endswith("=") and re.fullmatch(r"[\w.,]+", following))
+        # behind an empty value, a command takes a name
+        empty = word.endswith("=") and words[0] not in COMMANDS and re.fullmatch(r"[\w.,+-]+", following)
+        divided = (following.startswith("=") or (empty and following[:2] != "--")) and parts[-1][:2] != "--"
         if divided and re.fullmatch(r"[+~]*[\w./]+=?", word) and not (place == 0 and word in COMMANDS):
             problem = "an override is KEY=VALUE, without blanks around the ="
             raise UserError(f"{shlex.join(parts)}: {problem}.{meant(in_shell(''.join(parts)))}")

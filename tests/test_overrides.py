@@ -567,6 +567,7 @@ def test_several_values_without_m(refusal: Callable[..., str], words: list[str],
     "words, message",
     [
         (["lr=0.1"], f"lr: no such setting. Did you mean 'optimizer.lr=0.1'? There are {ROOTS}, experiment."),
+        (["-m", "mix.alpha=0.1,0.2"], "mix.alpha: no such setting. Did you mean 'alpha=0.1,0.2'?"),
         (
             ["mix=mixup", "mix.alpha=0.3"],
             "mix.alpha: no such setting. Did you mean 'alpha=0.3'? There are mix.step_size.",
@@ -917,6 +918,11 @@ def test_a_command_that_is_suggested_for_one_configuration_shows_it(
             (words, f"{' '.join(words)}: an override is KEY=VALUE, without blanks around the =. Did you mean 'seed=0'?")
             for words in (["seed", "=", "0"], ["seed", "=0"], ["seed=", "0"])
         ),
+        (
+            ["-m", "--m"],
+            "-m: no settings to sweep, e.g. mixexp -m mix=none,mixup seed=0,1,2 or mixexp -m experiment=quickstart",
+        ),
+        (["lr=", "1e-3"], "lr= 1e-3: an override is KEY=VALUE, without blanks around the =. Did you mean 'lr=1e-3'?"),
         (
             ["-m"],
             "-m: no settings to sweep, e.g. mixexp -m mix=none,mixup seed=0,1,2 or mixexp -m experiment=quickstart",

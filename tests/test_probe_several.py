@@ -7,6 +7,7 @@ from probes import csv_rows, measured, probe_of, refusals, subject_of
 from running import trained
 
 from mixexp.errors import UserError
+from mixexp.plan.compose import compose
 from mixexp.probe import Several
 from mixexp.probe.embeddings import Features
 from mixexp.probe.entanglement import Entanglement
@@ -45,4 +46,4 @@ def test_parts_have_to_be_probes_that_measure_at_the_same_times_into_files_of_th
     assert "probe.fgsm.steps = 0" in refusals("probe=robustness", "probe.fgsm.steps=0")[0]
     assert "kind is table" in refusals("probe=robustness", "dataset=iris")[0]
     with pytest.raises(UserError, match="epsilom"):
-        refusals("probe=robustness", "probe.fgsm.epsilom=0")
+        compose(["probe=robustness", "probe.fgsm.epsilom=0"])

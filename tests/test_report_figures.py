@@ -374,10 +374,10 @@ def test_matrices_of_different_classes_have_no_sum(tmp_path):
     [
         (None, "there is no confusion.csv"),
         ("", "cannot be read"),
-        ("true,a,b\na,1,2\n", "no square"),
+        ("true,a,b\na,1,2\n", "not a square"),
         ("true,a,b\na,1,2\nb,3\n", "cannot be read"),
-        ("true,a,b\na,1,2\nc,3,4\n", "no square"),
-        ("true,a,b\na,1,-2\nb,3,4\n", "no square"),
+        ("true,a,b\na,1,2\nc,3,4\n", "not a square"),
+        ("true,a,b\na,1,-2\nb,3,4\n", "not a square"),
         ("true,a,b\na,1,=1+1\nb,3,4\n", "cannot be read"),
     ],
 )

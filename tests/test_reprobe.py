@@ -98,7 +98,7 @@ def test_nothing_is_measured_where_one_of_several_cannot_be(run, tmp_path, capsy
         (lambda f: (f / "result.json").write_text('{"outcome": "diverged"}'), "outcome diverged"),
         (lambda f: (f / "result.json").write_text("{"), "cannot be read"),
         (lambda f: (f / "config.yaml").write_text("a: [1"), "cannot be read"),
-        (lambda f: (f / "config.yaml").write_text("a: 1"), "no configuration"),
+        (lambda f: (f / "config.yaml").write_text("a: 1"), "not a configuration"),
         (lambda f: (f / "config.yaml").unlink(), "no folder of a run"),
         (lambda f: (f / "checkpoint.pt").write_bytes((f / "checkpoint.pt").read_bytes()[:-40]), "cut or damaged"),
     ],

@@ -211,6 +211,38 @@ def test_a_metric_of_a_file_is_refused_and_a_label_of_its_order_is_a_note_where_
     assert "table.order" not in made(runs, "--rows", "mix", conf=conf), "the reader has other rows"
 
 
+@pytest.mark.parametrize(
+    ("metric", "outcome"), [("val_accuracy", "finished"), ("probe.fgsm.error", "finished"), ("f1", "diverged")]
+)
+def test_runs_that_may_lack_a_metric_of_the_file_have_a_report(metric, outcome, tmp_path, conf, made):
+    """As after validation=0, without the probe, or before the end of any run."""
+    runs = leave_all(tmp_path / "runs", "mine", TABLE)
+    for result in runs.glob("*/result.json"):
+        result.write_text(json.dumps({**json.loads(result.read_text()), "outcome": outcome}))
+    write(conf, {"metric": metric})
+    text = made(runs, conf=conf)
+    assert text.startswith("# little data\n") and "43.00" not in text
+
+
+@pytest.mark.parametrize("name", [["a"], "x" * 5000, "../mine", 3])
+def test_a_record_with_an_experiment_that_is_no_name_has_a_report(name, tmp_path, conf, made):
+    runs = leave_all(tmp_path / "runs", None, TABLE)
+    for file in runs.glob("*/config.yaml"):
+        config = yaml.safe_load(file.read_text())
+        file.write_text(
+            yaml.safe_dump({**config, "choices": {**config["choices"], "experiment": name}, "experiment": name})
+        )
+    assert "18 of 18 runs have a result" in made(runs, conf=conf)
+
+
+def test_a_label_of_a_columns_axis_stands_before_its_numbers(tmp_path, conf, made):
+    runs = leave_all(tmp_path / "runs", "mine", TABLE)
+    for given, heading in ((None, "n = 100"), ("training images", "n = 100"), ("pictures", "pictures 100")):
+        axis = {"key": "subset.n"} | ({} if given is None else {"label": given})
+        write(conf, {"columns": axis, "rows": {"key": "mix"}, "published": {}})
+        assert head_of(made(runs, conf=conf))[1] == heading
+
+
 def test_what_was_typed_for_the_table_stays(tmp_path, conf, made):
     runs = leave_all(tmp_path / "runs", "mine", TABLE | {"title": "typed"})
     for path in runs.glob("*/environment.json"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixexp.command.tree import JSON, Command
 from mixexp.errors import UserError, show, show_json
-from mixexp.plan.options import config_dirs, describe, options
+from mixexp.plan.options import config_dirs, describe, is_multirun, options
 from mixexp.project import project
 from mixexp.settings import CONF
 
@@ -113,10 +113,10 @@ def _plan(arguments: argparse.Namespace) -> None:
     from mixexp.sweeping.application import application
     from mixexp.sweeping.records import plan_as_json
 
-    words = [word for word in arguments.words if word not in ("-m", "--multirun")]
+    words = [word for word in arguments.words if not is_multirun(word)]
     pairs = itertools.pairwise(["", *words])
     # a name behind an option is its value
-    names = [word for before, word in pairs if re.fullmatch(r"\w+", word) and not before.startswith("--")]
+    names = [word for before, word in pairs if re.fullmatch(r"\w+", word) and not re.fullmatch("--[^=]+", before)]
     if len(names) > 1:
         raise UserError(f"plan {' '.join(names)}: one experiment at a time, each has its own grid")
     launchers = ("hydra/launcher", "hydra.launcher")  # a plan starts nothing, whatever launcher is asked for

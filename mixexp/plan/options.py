@@ -143,6 +143,11 @@ def commented(folders: Iterable[Path], group: str, word: str) -> list[tuple[str,
     return pairs
 
 
+def is_multirun(word: str) -> bool:
+    """True for -m, --multirun or an abbreviation of it, which Hydra accepts too."""
+    return word == "-m" or (word.startswith("--m") and "--multirun".startswith(word))
+
+
 def user_folders(words: Iterable[str]) -> tuple[list[Path], list[str]]:
     """The user's own folders of options, named by --config-dir, and the other words.
 

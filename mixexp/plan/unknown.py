@@ -175,11 +175,12 @@ def no_such_setting(key: str, cells: Sequence[Composed], folders: Sequence[Path]
         return refusal(f"{key}: no such setting", meant(*(in_shell(name + value) for name in same)), there)
     # a shared beginning would make every sibling look alike, so only the last part is compared among them
     lasts = {name.rpartition(".")[2]: name for name in siblings}
-    near = difflib.get_close_matches(last, lasts, n=1)
-    if near:
-        return refusal(f"{key}: no such setting", meant(in_shell(lasts[near[0]] + value)), there)
+    alike = difflib.get_close_matches(last, lasts, n=1)
+    if alike:
+        return refusal(f"{key}: no such setting", meant(in_shell(lasts[alike[0]] + value)), there)
     if deeper := [name for name in same if name == last or name.startswith(f"{group}.")]:  # alpha or mix.ratio.alpha
-        return refusal(f"{key}: no such setting", meant(in_shell(deeper[0] + value)), there)
+        near = meant(in_shell(deeper[0] + value))
+        return refusal(f"{key}: no such setting", near, there) if siblings else f"{key}: no such setting.{near}"
     others_known = [name for name in known if not key.startswith(f"{name}.")]
     nearest = meant(*(in_shell(name + value) for name in resembling(key, others_known)))
     if others := _of_others(key, group, folders, typed):  # with a command, which stands last so that it can be copied

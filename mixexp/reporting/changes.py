@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.errors import UserError, closest, closest_path
-from mixexp.files import parse_yaml, read_text, repeated_key
+from mixexp.files import parse_yaml, plain_name, read_text, repeated_key
 from mixexp.reporting.entries import axis_of, keys_of, label
 from mixexp.reporting.runs import varying
 from mixexp.reporting.tables import Table
@@ -344,23 +344,31 @@ def _unknown(said: str, key: str, runs: Sequence[Run]) -> str:
 
 
 def check_files(tables: Sequence[Table], folders: Sequence[Path], changed: Collection[str]) -> None:
-    """Raise UserError for a metric in an experiment's file that no run has.
+    """Raise UserError where every table has a metric, from an experiment's file, that finished runs do not write.
 
-    A label in its order that no row or column has is a remark, since its runs may be yet to come. changed: the keys of
-    tables that the reader has changed, which count no more.
+    Else it is a remark, as is a label of the order that no row or column has: its runs may be yet to come. What a probe
+    or a held-out part measures may also be missing from runs that were narrowed. changed: the keys of tables that the
+    reader has changed, which count no more.
     """
+    wrong: list[list[str]] = []
     for table in tables:
-        names = dict.fromkeys(lookup(run.config, "experiment") for run in table.runs)
-        files = [name for name in names if isinstance(name, str) and experiment_file(name, folders)]
-        if not files or not any(run.metrics for run in table.runs):
+        names = dict.fromkeys(name for run in table.runs if plain_name(name := lookup(run.config, "experiment")))
+        files = [name for name in names if experiment_file(name, folders)]
+        typed_too = any(types_table(str(run.environment.get("command", ""))) for run in table.runs)
+        wrong.append([])
+        if not files or typed_too or not any(run.outcome == "finished" and run.metrics for run in table.runs):
             continue
         own = [] if "metric" in changed else ["metric"]
         own += [] if {"rows", "columns", "order"} & set(changed) else ["order"]
         keys = {key: table.spec[key] for key in own if table.spec.get(key)}
         of_file = Changes(keys, said={key: f"experiment {files[0]}: table.{key}" for key in keys})
-        if not table.measures and (problems := list(of_file._not_measured(_measured(table.runs), ()))):
-            raise UserError("\n".join(problems))
+        if not table.measures and not str(table.spec["metric"]).startswith(("probe.", "val_")):
+            wrong[-1] += of_file._not_measured(_measured(table.runs), ())
         table.remarks.extend(of_file._no_order([table]))
+    if all(wrong):
+        raise UserError("\n".join(dict.fromkeys(problem for problems in wrong for problem in problems)))
+    for table, problems in zip(tables, wrong, strict=True):
+        table.remarks.extend(problems)
 
 
 def _measured(runs: Iterable[Run]) -> Measured:

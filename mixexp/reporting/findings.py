@@ -84,7 +84,7 @@ def _nothing(table: Table, tested: Sequence[Contrast], baseline: str) -> str:
         return f"{what} (p ≥ {1 - LEVEL:.2g}{' after Holm' * (len(tested) > 1)})."
     spec = spec_of(table.spec, table.measures[measured.pop()]) if measured else table.spec
     if min(reaches) > sheets.largest(spec):
-        return f"{what}: these seeds would have shown no difference with probability {POWER:g}, however large."
+        return f"{what}: with these seeds no difference, however large, would be shown with probability {POWER:g}."
     ends = list(dict.fromkeys(sheets.reach(end, spec) for end in (min(reaches), max(reaches))))
     points = _points(spec, " to ".join(ends))
     depending = ", depending on the comparison" * (len(ends) > 1)

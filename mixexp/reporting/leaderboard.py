@@ -28,6 +28,7 @@ from mixexp.reporting.runs import (
 from mixexp.reporting.scoring import scored
 from mixexp.reporting.sheets import Sheet, chance, number, span
 from mixexp.reporting.stats import MEAN, Interval
+from mixexp.reporting.summary import within_limits
 from mixexp.reporting.tables import numbers, why_no_number
 from mixexp.settings import REPEATS, SAME_RESULT, lookup, under
 from mixexp.spec.table import of_metric, unit
@@ -87,9 +88,7 @@ def leaderboard(runs: Sequence[Run], metric: str, rule: str) -> list[Row]:
     facts = {run.folder: _facts(run, contents, edited) for run in finished}
     groups = grouped((run for run in finished if run.folder in scores), lambda run: _protocol(run, facts[run.folder]))
     words = _words(groups, facts)
-    ranked = [
-        _ranked(digest, words[digest], members, scores, spec["better"], edited) for digest, members in groups.items()
-    ]
+    ranked = [_ranked(digest, words[digest], members, scores, spec, edited) for digest, members in groups.items()]
     return [row for rows in sorted(ranked, key=lambda rows: (-len(rows), rows[0].words)) for row in rows]
 
 
@@ -222,7 +221,12 @@ def _called(run: Run, keys: Iterable[str]) -> str:
 
 
 def _ranked(
-    digest: str, words: str, members: list[Run], scores: Mapping[Any, float], direction: str, edited: Collection[str]
+    digest: str,
+    words: str,
+    members: list[Run],
+    scores: Mapping[Any, float],
+    spec: Mapping[str, Any],
+    edited: Collection[str],
 ) -> list[Row]:
     keys = [key for key in telling(members, (*SAME_RESULT, *REPEATS), METHOD) if key != "mix"]
 
@@ -232,7 +236,7 @@ def _ranked(
         return frozenset([*settings, *_versions(run, edited)[1].items()])
 
     methods = grouped(members, method)
-    sign = 1 if direction == "lower" else -1
+    sign = 1 if spec["better"] == "lower" else -1
     order = sorted(methods.values(), key=lambda runs: sign * MEAN.centre([scores[run.folder] for run in runs]))
     against = [_beside(order[0], runs, scores) for runs in order[1:]]
     # the first was chosen by these numbers, so that any two of them could have been compared
@@ -260,7 +264,7 @@ def _ranked(
                 rank,
                 name,
                 values,
-                MEAN.interval(values),
+                within_limits(MEAN.interval(values), mean, spec),
                 p,
                 MEAN.centre(seconds) if seconds else None,
                 runs,

@@ -10,7 +10,7 @@ from typing import Any
 
 from mixexp.metrics import FRACTIONS, RULES
 from mixexp.reporting.best import best
-from mixexp.reporting.entries import SYMBOLS, label
+from mixexp.reporting.entries import SYMBOLS, WORDS, label
 from mixexp.reporting.scoring import scored_beside
 from mixexp.reporting.stats import MEAN, Statistic
 from mixexp.reporting.summary import MARK, STAR, CellSummary, cell_summary, contrasts, legend
@@ -76,7 +76,8 @@ def _column_name(axis: Mapping[str, Any], value: str) -> str:
     """The heading of a column; a number of a setting has the setting's sign or name before it."""
     if not axis.get("key") or not isinstance(comparable(value), float):
         return value
-    name = SYMBOLS.get(axis["key"]) or label(axis.get("label") or axis["key"])
+    key, given = axis["key"], axis.get("label")
+    name = label(SYMBOLS.get(key, given or key) if given in (None, "", key, WORDS.get(key)) else given)
     return f"{name}{' =' * (len(name) == 1)} {value}"
 
 

@@ -16,8 +16,9 @@ from mixexp.reporting.csv_files import rounded
 from mixexp.reporting.entries import label
 from mixexp.reporting.runs import uneven
 from mixexp.reporting.sheets import Sheet, ours
-from mixexp.reporting.summary import CellSummary
+from mixexp.reporting.summary import CellSummary, within_limits
 from mixexp.reporting.tables import Table
+from mixexp.spec.table import of_metric
 from mixexp.training.reader import Run
 
 GROUPS = ("many", "medium", "few")
@@ -150,9 +151,10 @@ def _summary(table: Table, values: list[float]) -> CellSummary:
     if not values:
         return CellSummary(values, None, None, None, None, None, None)
     spread = table.statistic.spread(values) if len(values) > 1 else None
-    return CellSummary(
-        values, table.statistic.centre(values), spread, table.statistic.interval(values), None, None, None
-    )
+    centre = table.statistic.centre(values)
+    recall = of_metric("accuracy")  # a fraction too
+    interval = within_limits(table.statistic.interval(values), centre, recall)
+    return CellSummary(values, centre, spread, interval, None, None, None)
 
 
 def heading(table: Table) -> str:

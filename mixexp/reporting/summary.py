@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 from mixexp.errors import closest
 from mixexp.metrics import FRACTIONS
@@ -99,13 +100,18 @@ def _cell_summary(table: Table, row: str, column: str, rule: str | None) -> Cell
         return CellSummary(values, None, None, None, published, None, None)
     ours, interval = table.statistic.centre(values), table.statistic.interval(values)
     spec = spec_of(table.spec, table.measures[measure]) if (measure := table.measure_of(row, column)) else table.spec
-    # Student's t has no limits; a fraction has
-    if interval is not None and spec["metric"] in FRACTIONS and 0 <= ours <= spec["scale"]:
-        interval = replace(interval, low=max(interval.low, 0.0), high=min(interval.high, float(spec["scale"])))
+    interval = within_limits(interval, ours, spec)
     spread = table.statistic.spread(values) if len(values) > 1 else None
     difference = None if published is None else ours - published
     outside = None if interval is None or published is None else not interval.holds(published)
     return CellSummary(values, ours, spread, interval, published, difference, outside)
+
+
+def within_limits(interval: Interval | None, centre: float, spec: Mapping[str, Any]) -> Interval | None:
+    """The interval of a metric; that of a fraction is cut at 0 and 1, which Student's t does not know."""
+    if interval is None or spec["metric"] not in FRACTIONS or not 0 <= centre <= spec["scale"]:
+        return interval
+    return replace(interval, low=max(interval.low, 0.0), high=min(interval.high, float(spec["scale"])))
 
 
 def legend(cells: list[CellSummary], statistic: Statistic) -> str:

@@ -91,6 +91,10 @@ class _Values:
         """The settings below a group's option."""
         return [key for key in self._settings if key.startswith(f"{group}.")]
 
+    def all_mixes_have(self, key: str) -> bool:
+        """True if every run that mixes has a value of a setting."""
+        return all(run.setting(key) is not None for run in self._runs if run.setting("mix") != "none")
+
     def facts(self, name: str) -> list[Any]:
         """Each run's value of a name in environment.json, without empty ones."""
         return [run.environment[name] for run in self._runs if run.environment.get(name)]
@@ -224,7 +228,8 @@ def _methods(values: _Values) -> list[str]:
     ]
     if "none" in values.of("mix"):  # some runs are not mixed at all
         texts = [text.replace("mixed at", "mixing at") for text in texts]
-    if len(values.of("mix")) > 1 and len(values.of("alpha")) == 1:  # of a single mix, it is among its settings
+    # of a single mix, it is among its settings
+    if len(values.of("mix")) > 1 and len(values.of("alpha")) == 1 and values.all_mixes_have("alpha"):
         alpha = f"α {_words(values.of('alpha'))}"
         at = next((place for place, text in enumerate(texts) if text.startswith("mixing at")), None)
         texts.insert(0 if at is None else at + 1, alpha if at is not None else f"mixing with {alpha}")

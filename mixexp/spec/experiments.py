@@ -147,8 +147,8 @@ def described(runs: Iterable[Run], folders: Sequence[Path]) -> list[Run]:
         if table is None or (refers and "${" in str(table)):
             changed.append(run)
             continue
-        if name not in checked:
-            checked.add(name)
+        if (place := (name, str(run.config.get("edition")))) not in checked:
+            checked.add(place)
             _check(table, name)
         changed.append(replace(run, config={**run.config, "table": table}))
     return changed

@@ -24,7 +24,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from mixexp.errors import RunsFailed, UserError, closest, meant, refusal, say
-from mixexp.plan.options import config_dirs, options, user_folders
+from mixexp.plan.options import config_dirs, is_multirun, options, user_folders
 from mixexp.plan.overrides import of_each_cell, parse, refuse, refuse_several, values
 from mixexp.settings import CONF
 from mixexp.text import command, in_shell
@@ -37,7 +37,7 @@ def application(words: Sequence[str]) -> None:
     own_folders, words = user_folders(words)
     folders = config_dirs(own_folders)
     flags, overrides = _flags(words, folders)
-    sweep = [flag for flag in flags if _is_multirun(flag)]
+    sweep = [flag for flag in flags if is_multirun(flag)]
     # options first: Hydra's parser needs the overrides in one piece
     given = [f"--config-dir={folder}" for folder in own_folders]
     typed = [*(["-m"] if sweep else []), *given, *(flag for flag in flags if flag not in sweep), *overrides]
@@ -186,7 +186,7 @@ def _flags(words: Sequence[str], folders: Sequence[Path]) -> tuple[list[str], li
 def _refuse_flags(arguments: argparse.Namespace, overrides: Sequence[str], flags: Sequence[str]) -> None:
     once = [name for name in ("cfg", "info") if getattr(arguments, name) is not None]
     if once and (arguments.multirun or arguments.run):
-        rest = [flag for flag in flags if not _is_multirun(flag) and flag not in ("-r", "--run")]
+        rest = [flag for flag in flags if not is_multirun(flag) and flag not in ("-r", "--run")]
         groups = options([CONF])
         parsed = parse(overrides, groups)
         first = {each.key_or_group: values(each, groups)[0] for each in parsed if each.is_discrete_sweep()}
@@ -220,11 +220,6 @@ _OWN = (
     "options and experiments of your own lie in a folder that --config-dir or mixexp.yaml names, as"
     " DIR/experiment/NAME.yaml for experiment=NAME"
 )
-
-
-def _is_multirun(flag: str) -> bool:
-    """True for -m, --multirun or an abbreviation of it, which Hydra accepts too."""
-    return flag == "-m" or (flag.startswith("--m") and "--multirun".startswith(flag))
 
 
 @contextlib.contextmanager

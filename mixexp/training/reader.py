@@ -236,8 +236,8 @@ def trained_config(folder: Path) -> dict[str, Any]:
     holders = ("weights.pt",) if config.get("keep") == "best" else ("weights.pt", "checkpoint.pt")
     if not any((folder / name).is_file() for name in holders):
         raise UserError(
-            f"{folder}: its run kept no weights; train it with keep=last, in another output_dir or after removing this"
-            " folder"
+            f"{folder}: its run kept no weights; the same command with keep=last and another name=... trains a run that"
+            " keeps them"
         )
     # a record holds null where nothing refers to alpha, and lacks settings that are newer than it
     return {
