@@ -561,7 +561,7 @@ SHOWN: dict[str, tuple[Mapping[str, Any], Callable[[str], bool]]] = {
     "swap": (
         {"swap": True},
         lambda text: (
-            head_of(text)[:2] == ["mixing", "n = 100"]
+            head_of(text)[:2] == ["mixing", "images 100"]
             and rows_of(text, "Test accuracy")[0][:3] == ["none", "43.00 ± 1.00 (3)", "26.79 (+16.21) †"]
         ),
     ),
