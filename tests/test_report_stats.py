@@ -70,6 +70,10 @@ def test_welchs_test_is_scipys():
     )
 
 
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_is_the_step_down_procedure(ps):
     adjusted = holm(ps)

@@ -53,11 +53,11 @@ MUTANTS = [
     Mutant("mix/mixes.py", 'streams.generator(seed, "ratio", epoch), len(order)', 'streams.generator(seed, "pairing", epoch), len(order)', "mix", "stream_of_its_own and mixup"),
     Mutant("mix/mixes.py", "np.unique(order, return_index=True)[1]", "np.unique(order)", "mix_parts", "smote_adds"),
     Mutant("mix/mixes.py", "rng.standard_gamma(self.alpha, ", "rng.standard_gamma(2 * self.alpha, ", "mix_parts", "dirichlet"),
-    Mutant("mix/blend.py", "sum(w**2 for w in weights).sqrt()", "sum(w**2 for w in weights)", "mix", "energies"),
+    Mutant("mix/blend.py", "_total([w**2 for w in weights]).sqrt()", "_total([w**2 for w in weights])", "mix", "energies"),
     Mutant("mix/blend.py", "weight * deviation if j != k else weight", "weight * deviation if j == k else weight", "mix", "energies"),
     Mutant("mix/blend.py", "torch.lerp(parts[1].to(dtype), parts[0].to(dtype)", "torch.lerp(parts[0].to(dtype), parts[1].to(dtype)", "mix", "torchvision"),
     Mutant("mix_layer.py", "rng.integers(len(self.layers)", "rng.integers(max(1, len(self.layers) - 1)", "mix_layer", "drawn_equally"),
-    Mutant("training/network.py", "if self.layer == layer else None", "if self.blend else None", "mix_layer", "by_hand"),
+    Mutant("training/network.py", "if self.layer == layer and self.blend is not None else None", "if self.blend is not None else None", "mix_layer", "by_hand"),
     Mutant("training/network.py", "blending.layer = blending.blend = None", "blending.layer = layer", "mix_layer", "after_an_exception and small_cnn"),
     Mutant("labels.py", "total = total + weight * loss_of(labels)", "total = total + loss_of(labels)", "loss", "against_a_loop"),
     # --- losses ---
