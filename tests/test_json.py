@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from test_abandoned import leave_plan
-from test_claims import own  # noqa: F401
+from test_claims import own  # noqa: F401  a fixture
 from test_report import TABLE, leave
 from test_status import begun, ended
 

@@ -653,4 +653,4 @@ def test_the_csv_files_have_the_order_of_the_table(sweep, made, tmp_path):
 
 
 def test_any_column_can_be_drawn_over_the_steps(sweep, made):
-    made(sweep, "--figure", "curves:y=[lr,seconds]")
+    assert "![curves](curves.png)" in made(sweep, "--figure", "curves:y=[lr,seconds]", drawn=True)

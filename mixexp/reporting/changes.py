@@ -18,7 +18,7 @@ from mixexp.reporting.runs import varying
 from mixexp.reporting.tables import Table
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, lookup
 from mixexp.spec.experiments import experiment_file, types_table
-from mixexp.spec.figures import KINDS, figure_problem
+from mixexp.spec.figures import KINDS, description_problems, figure_problem
 from mixexp.spec.keys import SETTING
 from mixexp.spec.measured import Measured, measures_of
 from mixexp.spec.swap import OTHER
@@ -204,8 +204,7 @@ def typed(table: Any, words: Iterable[str]) -> Changes:
 
 def given(table: Mapping[str, Any]) -> Changes:
     """The changes of a mapping with the keys of a table; raises UserError with all its errors."""
-    problems = [*table_problems(table).values(), *filter(None, map(figure_problem, table.get("figures") or ()))]
-    if problems:
+    if problems := description_problems(table):
         raise UserError("\n".join(problems))
     return Changes(table, said={key: f"table.{key}" for key in table})
 
@@ -219,9 +218,7 @@ def read(file: Path | None, words: Mapping[str, Any] = {}) -> Changes:
     """
     table = {} if file is None else _table_of(file)
     said = {key: f"{file}: table.{key}" for key in table}
-    problems = [f"{file}: {problem}" for problem in table_problems(table).values()]
-    if not problems:
-        problems += [f"{file}: {problem}" for problem in map(figure_problem, table.get("figures") or ()) if problem]
+    problems = [f"{file}: {problem}" for problem in description_problems(table)]
     typed_keys: dict[str, Any] = {key: words[key] for key in ("metric", "title") if words.get(key) is not None}
     typed_keys |= {axis: axis_of(words[axis]) for axis in AXES if words.get(axis) is not None}
     said |= {key: f"--{key} {words[key]}" for key in typed_keys}

@@ -15,8 +15,7 @@ from mixexp.errors import UserError
 from mixexp.files import parse_yaml, plain_name, read_text
 from mixexp.settings import DESCRIPTIONS, MIN_SEEDS, REPEATS, SAME_RESULT, comparable, flatten, lookup, under
 from mixexp.spec.articles import article_of
-from mixexp.spec.figures import figure_problem
-from mixexp.spec.table import table_problems
+from mixexp.spec.figures import description_problems
 from mixexp.training.reader import Run
 
 ANYTHING = None
@@ -162,12 +161,7 @@ def _description(its_experiment: Experiment | None, edition: str) -> tuple[dict[
 
 def _check(table: Mapping[str, Any], name: str) -> None:
     """Raise UserError for the errors of an experiment's table, as the plan of its sweep does."""
-    figures = table.get("figures")
-    problems = [
-        *table_problems(table).values(),
-        *filter(None, map(figure_problem, figures if isinstance(figures, list) else ())),
-    ]
-    if problems:
+    if problems := description_problems(table):
         raise UserError("\n".join(f"experiment {name}: {problem}" for problem in problems))
 
 

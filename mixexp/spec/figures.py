@@ -25,7 +25,7 @@ from mixexp.spec.keys import (
     one_of,
     whole,
 )
-from mixexp.spec.table import AXES
+from mixexp.spec.table import AXES, table_problems
 from mixexp.text import shown
 
 MOST_MATRICES = 12
@@ -156,6 +156,13 @@ COMMON = {
 """The keys of a figure of any kind, besides its options."""
 RESERVED = ("table", "runs", "differences", "claims", "report")
 """The names of a report's own files, without suffix."""
+
+
+def description_problems(table: Mapping[str, Any]) -> list[str]:
+    """The errors of a table's description and of the figures in it, a sentence each."""
+    problems = table_problems(table)
+    figures = [] if "figures" in problems else table.get("figures") or ()
+    return [*problems.values(), *filter(None, map(figure_problem, figures))]
 
 
 def figure_problem(spec: Any) -> str:

@@ -4,6 +4,6 @@
 import torch._dynamo  # noqa: F401
 
 from mixexp.plan.groups import import_options
-from mixexp.sweeping import worker  # noqa: F401
+from mixexp.sweeping import worker  # noqa: F401  what a slot runs
 
 import_options()
