@@ -206,7 +206,7 @@ def test_what_cannot_be_kept_is_refused_before_training() -> None:
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
-        (lambda folder: (folder / "weights.pt").unlink(), "kept no weights; train it with keep=last"),
+        (lambda folder: (folder / "weights.pt").unlink(), "kept no weights; the same command with keep=last"),
         (
             lambda folder: (folder / "weights.pt").write_bytes((folder / "weights.pt").read_bytes()[:-40]),
             "weights.pt: cannot be read",
