@@ -188,14 +188,23 @@ def test_an_experiment_file_that_cannot_be_read_is_said(tmp_path, conf, made):
 
 def test_an_error_in_the_table_of_a_file_is_said_before_anything_is_written(tmp_path, conf, made):
     runs = leave_all(tmp_path / "runs", "mine", TABLE)
-    wrong = {"metrik": "error", "rows": {"label": "images", "keey": "subset.n"}, "figures": [{"file": "a"}]}
+    wrong = {
+        "metrik": "error",
+        "rows": {"label": "images", "keey": "subset.n"},
+        "figures": [{"file": "a"}, {"kind": "curvs"}],
+    }
     write(conf, wrong)
     with pytest.raises(UserError) as refused:
         made(runs, conf=conf)
-    metric, rows, figure = str(refused.value).splitlines()
+    metric, rows, figure, kind = str(refused.value).splitlines()
     assert metric.startswith("experiment mine: table has no key 'metrik'. Did you mean 'metric'?")
     assert rows.startswith("experiment mine: table.rows has no key 'keey'. Did you mean 'key'?")
-    assert figure.startswith("experiment mine: figure a: kind is")
+    assert figure.startswith(
+        "experiment mine: table.figures has {'file': 'a'}; each figure needs a kind: scores, against,"
+    )
+    assert (
+        kind.startswith("experiment mine: figure curvs: kind is 'curvs'; scores,") and "Did you mean 'curves'?" in kind
+    )
     assert not (tmp_path / "report").exists()
 
 
@@ -571,7 +580,10 @@ SHOWN: dict[str, tuple[Mapping[str, Any], Callable[[str], bool]]] = {
         lambda text: {row[1] for row in rows_of(text, "Differences")} == {"mixup − bc", "none − bc"},
     ),
     "notes": ({"notes": ["A note."]}, lambda text: "- A note." in text),
-    "figures": ({"figures": [{"file": "mine", "kind": "cost"}]}, lambda text: "![mine](mine.png)" in text),
+    "figures": (
+        {"figures": [{"file": "mine", "kind": "cost"}, {"kind": "cost"}, {"kind": "cost", "by": "rows"}]},
+        lambda text: all(f"![{name}]({name}.png)" in text for name in ("mine", "cost", "cost_2")),
+    ),
     "rows.label": ({"rows": {"label": "so many", "key": "subset.n"}}, lambda text: head_of(text)[0] == "so many"),
     "rows.key": (
         {"rows": {"key": "mix"}, "columns": {"key": "subset.n"}},

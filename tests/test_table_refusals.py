@@ -68,6 +68,7 @@ def of(more: str) -> str:
         ),
         ([of("figures: [{file: f, kind: curves, y: [val_loss]}]")], "figure f: val_loss: no run has it."),
         ([of("figures: [{file: f, kind: against, x: alhpa}]")], "figure f: x = alhpa: no run has such a setting. Did you mean 'alpha'?"),
+        ([of("figures: [{kind: against, x: alhpa}, {kind: against, x: mix}]")], "figure against: x = alhpa: no run has such a"),
         ([of("figures: [{file: f, kind: against, x: mix, y: acuracy}]")], "figure f: acuracy: no run has it."),
         (["probe=by_class", of("figures: [{file: f, kind: probe, probe: by_class, y: recal}]")], f"figure f: {PROBE}"),
         (["probe=by_class", of("figures: [{file: f, kind: probe, probe: by_class, y: recall, where: {sice: 1}}]")], "has no column 'sice'"),

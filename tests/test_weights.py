@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from running import config_of, errors_of, sounds, trained, trained_on_pictures
+from running import command, config_of, errors_of, sounds, trained, trained_on_pictures
 
 from mixexp.errors import UserError
 from mixexp.inference.trained import Classifier, Preprocess, load_trained
 from mixexp.plan.compose import compose
 from mixexp.train import train
 from mixexp.training.folder import RunFolder
-from mixexp.training.reader import trained_config
+from mixexp.training.reader import lacks_weights, run_folders, trained_config
 from mixexp.training.setup import setup
 from mixexp.training.spec import RunConfig
 
@@ -194,6 +194,48 @@ def test_a_checkpoint_alone_serves_where_the_data_are_there(tmp_path: Path) -> N
     assert all(torch.equal(ours.model.state_dict()[name], values) for name, values in theirs.model.state_dict().items())
 
 
+RETRY = ("dataset=digits", "model=mlp", "steps=4", "name=one", "validation=0.2")
+
+
+def test_a_finished_run_without_the_weights_asked_for_is_made_again_on_request(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = (*RETRY, f"output_dir={tmp_path}")
+    command(capsys, *words)
+    (folder,) = run_folders(tmp_path / "one")
+    for keep, earlier in (("last", 1), ("best", 2)):
+        code, out = command(capsys, *words, f"keep={keep}")
+        assert code == 0 and "already finished" in out
+        assert (
+            f"note: 1 finished run was made without the weights that keep asks for: {folder.name}; with retry=changed it"
+            " is made again, and nothing is lost" in out
+        )
+        code, out = command(capsys, "-m", *words, f"keep={keep}", "retry=changed")
+        assert code == 0 and "1 done (0 of them before)" in out
+        load_trained(folder)
+        assert trained_config(folder)["keep"] == keep and len(list((folder / ".earlier").iterdir())) == earlier
+        for retry in ("null", "changed"):
+            code, out = command(capsys, "-m", *words, f"keep={keep}", f"retry={retry}")
+            assert code == 0 and "1 done (1 of them before)" in out and "note" not in out
+    assert "note" not in command(capsys, "-m", *words)[1], "weights that nobody asked for do no harm"
+
+
+def test_no_weights_are_missed_where_there_can_be_none_or_a_checkpoint_has_them(tmp_path: Path) -> None:
+    folder = trained(tmp_path, *RETRY, "keep_checkpoint=true").path
+    assert not lacks_weights(folder, "none") and not lacks_weights(folder, "last") and lacks_weights(folder, "best")
+    (folder / "checkpoint.pt").unlink()
+    assert lacks_weights(folder, "last")
+    change_result(folder, outcome="diverged")
+    assert not lacks_weights(folder, "last")
+    (folder / "result.json").unlink()
+    assert not lacks_weights(folder, "last")
+
+
+def change_result(folder: Path, **facts: Any) -> None:
+    result = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps({**result, **facts}))
+
+
 def test_what_cannot_be_kept_is_refused_before_training() -> None:
     assert errors_of({**config_of(), "keep": "best"}) == [
         "keep = best: it is chosen on a held-out part of the training images; give validation=0.1, or keep=last"
@@ -206,7 +248,10 @@ def test_what_cannot_be_kept_is_refused_before_training() -> None:
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
-        (lambda folder: (folder / "weights.pt").unlink(), "kept no weights; the same command with keep=last"),
+        (
+            lambda folder: (folder / "weights.pt").unlink(),
+            "kept no weights; the same command with keep=last retry=changed makes it again with them",
+        ),
         (
             lambda folder: (folder / "weights.pt").write_bytes((folder / "weights.pt").read_bytes()[:-40]),
             "weights.pt: cannot be read",

@@ -1,4 +1,4 @@
-"""Finished runs whose data or own code has changed since, and the notes about them."""
+"""Finished runs whose data or own code has changed since or that lack weights, and the notes about them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.training.data import load
-from mixexp.training.reader import read_environment
+from mixexp.training.reader import lacks_weights, read_environment
 from mixexp.training.spec import RunConfig, RunSpec
 
 FACTS = {
-    "data_contents": "other contents of the data set's files than they have now",
-    "own_code": "other code of your own than there is now",
+    "data_contents": "with other contents of the data set's files than they have now",
+    "own_code": "with other code of your own than there is now",
 }
 """Facts of environment.json that may have changed, and the description of a run made with the old ones."""
+WEIGHTS = "weights"
+REASONS = {**FACTS, WEIGHTS: "without the weights that keep asks for"}
+"""What sets a finished run apart from the one that would be made now, and its description."""
 LISTED = 5
 """The most runs that a note names."""
 
 
 def changes(runs: Sequence[RunSpec]) -> dict[Path, list[str]]:
-    """The facts of FACTS that have changed since the record of an ended run, by the run's folder.
+    """Those of REASONS that hold for an ended run, by the run's folder.
 
-    A fact that a record lacks does not count. A failed run counts, since the new code may be its remedy.
+    A fact that a record lacks does not count. A failed run counts, since the new code may be its remedy; it has no
+    weights in any case.
     """
     changed, digests = {}, {}
 
@@ -38,6 +42,8 @@ def changes(runs: Sequence[RunSpec]) -> dict[Path, list[str]]:
         ended = any((run.folder / name).exists() for name in ("result.json", "error.txt"))
         record = read_environment(run.folder) if ended else {}
         differing = [fact for fact in FACTS if record.get(fact) is not None and record[fact] != now(fact, run.config)]
+        if lacks_weights(run.folder, run.config.keep):
+            differing.append(WEIGHTS)
         if differing:
             changed[run.folder] = differing
     return changed
@@ -49,14 +55,14 @@ def to_remake(runs: Sequence[RunSpec]) -> set[Path]:
 
 
 def stale(runs: Sequence[RunSpec]) -> list[str]:
-    """A note for each of FACTS on the finished runs that differ in it, which a sweep skips or repeats."""
+    """A note for each of REASONS on the finished runs it holds for, which a sweep skips or repeats."""
     changed = changes([run for run in runs if (run.folder / "result.json").exists()])
     again = any(run.config.retry == "changed" for run in runs)
     notes = []
-    for fact, words in FACTS.items():
-        names = [folder.name for folder, differing in changed.items() if fact in differing]
+    for reason, words in REASONS.items():
+        names = [folder.name for folder, differing in changed.items() if reason in differing]
         many, listed = len(names) > 1, ", ".join(names[:LISTED]) + ", ..." * (len(names) > LISTED)
         they, made = ("they are", "runs were made") if many else ("it is", "run was made")
         advice = f"; {they} made again" if again else f"; with retry=changed {they} made again, and nothing is lost"
-        notes += [f"note: {len(names)} finished {made} with {words}: {listed}{advice}"] * bool(names)
+        notes += [f"note: {len(names)} finished {made} {words}: {listed}{advice}"] * bool(names)
     return notes

@@ -19,7 +19,7 @@ from mixexp.plan.resolved import resolve
 from mixexp.settings import flatten, lookup
 from mixexp.spec.claims import check_problems, claim_problems, groups_in, measures_in
 from mixexp.spec.experiments import experiment
-from mixexp.spec.figures import KINDS, figure_problem
+from mixexp.spec.figures import KINDS, figure_file, figure_problem
 from mixexp.spec.keys import SETTING
 from mixexp.spec.measured import Measured, measures_of, together
 from mixexp.spec.table import AXES, DEFAULTS, table_problems
@@ -164,11 +164,11 @@ def _lacking(
 ) -> list[str]:
     """The errors about settings, metrics or probes that a table without other errors names and no run will have."""
     problems = []
-    keys = {f"table.{axis}.key": (table.get(axis) or {}).get("key") for axis in AXES}
+    keys = [(f"table.{axis}.key", (table.get(axis) or {}).get("key")) for axis in AXES]
     for spec in table["figures"]:
         settings = [name for name, option in KINDS[spec["kind"]].options.items() if option.values is SETTING]
-        keys |= {f"figure {spec['file']}: {name}": spec.get(name) for name in settings}
-    for place, key in keys.items():
+        keys += [(f"figure {figure_file(spec)}: {name}", spec.get(name)) for name in settings]
+    for place, key in keys:
         if key and all(lookup(config, key) is None for config in configs) and key != ALIAS:
             problems.append(f"{place} = {key}: no run has such a setting.{closest(key, flatten(configs[0]))}")
     return [*problems, *_not_measured(table, trainable)] if trainable else problems
@@ -184,7 +184,7 @@ def _not_measured(table: Mapping[str, Any], configs: Sequence[RunConfig]) -> lis
             problems.append(f"{place}, {label}: {measure['metric']}: {problem}")
     for spec in table["figures"]:
         if problem := there.figure_problem(spec, [label for _, label, _ in measures]):
-            problems.append(f"figure {spec['file']}: {problem}")
+            problems.append(f"figure {figure_file(spec)}: {problem}")
     return [problem + _how(problem, there) for problem in dict.fromkeys(problems)]
 
 

@@ -18,7 +18,7 @@ from mixexp.reporting.runs import varying
 from mixexp.reporting.tables import Table
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, lookup
 from mixexp.spec.experiments import experiment_file, types_table
-from mixexp.spec.figures import KINDS, description_problems, figure_problem
+from mixexp.spec.figures import KINDS, description_problems, figure_file, figure_problem
 from mixexp.spec.keys import SETTING
 from mixexp.spec.measured import Measured, measures_of
 from mixexp.spec.swap import OTHER
@@ -191,7 +191,7 @@ class Changes:
 
     def _named(self, spec: Mapping[str, Any]) -> str:
         """The words that gave a figure."""
-        return f"--figure {spec['kind']}" if spec in self.figures else f"{self.said['figures']}, {spec['file']}"
+        return f"--figure {spec['kind']}" if spec in self.figures else f"{self.said['figures']}, {figure_file(spec)}"
 
 
 NOTHING = Changes()
@@ -302,7 +302,7 @@ def _figure(text: str) -> dict[str, Any]:
     A dot leads into a mapping, as in where.size=minority.
     """
     kind, _, options = text.partition(":")
-    spec: dict[str, Any] = {"file": kind, "kind": kind}
+    spec: dict[str, Any] = {"kind": kind}
     parts = _OPTION.findall(options)
     if ",".join(parts) != options:
         raise ValueError("its commas, brackets or quotes do not go together; options are NAME=VALUE,NAME=VALUE")

@@ -28,7 +28,7 @@ from mixexp.reporting.summary import baseline_problem
 from mixexp.reporting.tables import Table, build_tables
 from mixexp.settings import CONF, lookup
 from mixexp.spec.experiments import experiments, of_runs
-from mixexp.spec.figures import figure_problem
+from mixexp.spec.figures import figure_file, figure_problem
 from mixexp.training.reader import Run, run_folders
 
 TABLE_FILES = (
@@ -277,7 +277,7 @@ def _figures(table: Table, folder: Path, others: Collection[str] | None = None) 
     if not table.cells:
         return [], [*remarks, "There is nothing to draw yet."]
     specs = [*asked, *(spec for spec in figures.standard(table) if others is None or spec["kind"] in others)]
-    named = enumerate(zip(specs, distinct_names([str(spec["file"]) for spec in specs]), strict=True))
+    named = enumerate(zip(specs, distinct_names([figure_file(spec) for spec in specs]), strict=True))
     pictures: list[Picture] = []
     # the result comes first, unless the table lists it, which fixes its place
     for place, (spec, name) in sorted(
@@ -288,7 +288,7 @@ def _figures(table: Table, folder: Path, others: Collection[str] | None = None) 
             figure, words = figures.draw(table, spec)
             pictures.append(Picture(figures.save(figure, folder / name, words + reduced), words + reduced))
         except UserError as error:
-            remarks += [f"Not drawn: figure {spec['file']}: {error}"] if place < len(asked) else []
+            remarks += [f"Not drawn: figure {figure_file(spec)}: {error}"] if place < len(asked) else []
     return pictures, remarks
 
 

@@ -150,7 +150,7 @@ KINDS = {
     "animation": FigureKind("the same points at every evaluation, as a GIF", _POINTS),
 }
 COMMON = {
-    "file": Key("", TEXT, "the name of the figure's files, without an ending", needed=True),
+    "file": Key("", TEXT, "the name of the figure's files, without an ending; the kind without it"),
     "kind": Key("", one_of(*KINDS), "the kind of figure", needed=True),
 }
 """The keys of a figure of any kind, besides its options."""
@@ -167,22 +167,20 @@ def description_problems(table: Mapping[str, Any]) -> list[str]:
 
 def figure_problem(spec: Any) -> str:
     """The error of one entry of ``table.figures``; empty when there is none."""
-    if not isinstance(spec, Mapping) or not spec.get("file"):
-        return f"table.figures has {spec!r}; each figure needs a file and a kind."
-    if not plain_name(spec["file"]):
+    if not isinstance(spec, Mapping) or not spec.get("kind"):
+        return f"table.figures has {spec!r}; each figure needs a kind: {', '.join(KINDS)}."
+    file = figure_file(spec)
+    if not plain_name(file):
         return (
-            f"table.figures has the file {shown(spec['file'])}; a name without a folder, / and : is needed, and no"
-            " point in front."
+            f"table.figures has the file {shown(file)}; a name without a folder, / and : is needed, and no point in"
+            " front."
         )
-    if spec["file"] in RESERVED:
-        return (
-            f"table.figures has the file {spec['file']}, which a report has for something else; another name is needed."
-        )
-    name, kind = f"figure {spec['file']}", KINDS.get(str(spec.get("kind")))
+    if file in RESERVED:
+        return f"table.figures has the file {file}, which a report has for something else; another name is needed."
+    name, kind = f"figure {file}", KINDS.get(str(spec["kind"]))
     if kind is None:
         return (
-            f"{name}: kind is {str(spec.get('kind'))!r}; {', '.join(KINDS)} are"
-            f" known.{closest(str(spec.get('kind')), KINDS)}"
+            f"{name}: kind is {str(spec['kind'])!r}; {', '.join(KINDS)} are known.{closest(str(spec['kind']), KINDS)}"
         )
     for key, value in spec.items():
         if key in COMMON:
@@ -196,6 +194,11 @@ def figure_problem(spec: Any) -> str:
             return f"{name}: {key} is {value!r}{problem}"
     missing = [key for key, option in kind.options.items() if option.needed and not spec.get(key)]
     return f"{name}: kind {spec['kind']} needs {missing[0]}." if missing else ""
+
+
+def figure_file(spec: Mapping[str, Any]) -> str:
+    """The name of an entry's files: its kind where it names none."""
+    return spec.get("file") or str(spec["kind"])
 
 
 def complete(spec: Mapping[str, Any]) -> dict[str, Any]:

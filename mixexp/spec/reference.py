@@ -37,7 +37,7 @@ def table() -> list[Section]:
 
 def figures() -> list[Section]:
     """The kinds of figures with their options."""
-    where = "a list, each with file, kind and the options of its kind; or mixexp report --figure KIND:OPTION=VALUE,..."
+    where = "a list, each with kind and the options of its kind; or mixexp report --figure KIND:OPTION=VALUE,..."
     return [
         _section("table.figures", where, COMMON),
         *(_section(name, kind.meaning, kind.options) for name, kind in KINDS.items()),

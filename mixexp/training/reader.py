@@ -236,8 +236,7 @@ def trained_config(folder: Path) -> dict[str, Any]:
     holders = ("weights.pt",) if config.get("keep") == "best" else ("weights.pt", "checkpoint.pt")
     if not any((folder / name).is_file() for name in holders):
         raise UserError(
-            f"{folder}: its run kept no weights; the same command with keep=last and another name=... trains a run that"
-            " keeps them"
+            f"{folder}: its run kept no weights; the same command with keep=last retry=changed makes it again with them"
         )
     # a record holds null where nothing refers to alpha, and lacks settings that are newer than it
     return {
@@ -247,6 +246,17 @@ def trained_config(folder: Path) -> dict[str, Any]:
         **config,
         "alpha": 1.0 if config["alpha"] is None else config["alpha"],
     }
+
+
+def lacks_weights(folder: Path, keep: str) -> bool:
+    """True where a finished run has not left the weights that ``keep`` names; no run that diverged has any."""
+    if keep == "none" or not (folder / "result.json").exists():
+        return False
+    if not (folder / "weights.pt").exists():
+        # a kept checkpoint has the last weights too
+        there = keep == "last" and (folder / "checkpoint.pt").exists()
+        return not there and _attempt(read_json, folder / "result.json", []).get("outcome") == "finished"
+    return _attempt(_read_config, folder / "config.yaml", []).get("keep", keep) != keep
 
 
 def load_runs(directory: Path) -> list[Run]:
