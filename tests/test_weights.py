@@ -231,6 +231,17 @@ def test_no_weights_are_missed_where_there_can_be_none_or_a_checkpoint_has_them(
     assert not lacks_weights(folder, "last")
 
 
+@pytest.mark.parametrize("depth", ["outputs/first", "outputs"])
+def test_a_folder_above_runs_is_no_run_and_one_with_weights_is_named(depth: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "outputs" / "first" / name).mkdir(parents=True)
+        (tmp_path / "outputs" / "first" / name / "config.yaml").touch()
+    (tmp_path / "outputs" / "first" / "b" / "weights.pt").touch()
+    with pytest.raises(UserError) as refused:
+        trained_config(tmp_path / depth)
+    assert str(refused.value).endswith(f"; name one of the runs in it, such as {tmp_path}/outputs/first/b")
+
+
 def change_result(folder: Path, **facts: Any) -> None:
     result = json.loads((folder / "result.json").read_text())
     (folder / "result.json").write_text(json.dumps({**result, **facts}))

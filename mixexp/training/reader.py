@@ -205,7 +205,8 @@ def load_state(folder: Path) -> State:
 
 def _runs_of(folder: Path) -> str:
     """The advice for a folder that holds runs, where one of them is needed: first those that kept their weights."""
-    runs = sorted(run_folders(folder), key=lambda run: not (run / "weights.pt").exists())
+    there = run_folders(folder) or [run for child in _with_runs(folder) for run in run_folders(folder / child)]
+    runs = sorted(there, key=lambda run: not (run / "weights.pt").exists())
     return f"; name one of the runs in it, such as {in_shell(str(runs[0]))}" if runs else ""
 
 
