@@ -18,9 +18,8 @@ import hydra
 import numpy as np
 import pytest
 import yaml
-from hydra._internal.sources_registry import SourcesRegistry
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
-from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 
 from mixexp import cli
@@ -29,6 +28,7 @@ from mixexp.plan.composer import Composer
 from mixexp.plan.identity import canonical
 from mixexp.plan.options import options
 from mixexp.plan.overrides import loaded_groups
+from mixexp.plan.repository import read_once
 from mixexp.plan.resolved import resolve
 from mixexp.settings import CONF
 from mixexp.train import train
@@ -222,22 +222,16 @@ def composer() -> Composer:
 
 
 def _compose(words: list[str]) -> DictConfig:
-    """Hydra's composition, with the program's own files read once in a process: to read them is half of its time."""
-    source = SourcesRegistry.instance().resolve("file")
-    load = source.load_config
-
-    def read(self: ConfigSource, config_path: str) -> ConfigResult:
-        assert Path(self.path) == CONF, "a user's own file may change"
-        if config_path not in _READ:
-            _READ[config_path] = load(self, config_path)
-        return copy.deepcopy(_READ[config_path])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(source, "load_config", read)
-        return hydra.compose("config", overrides=words, return_hydra_config=True)
+    """Hydra's composition, with the program's own files read once in a process."""
+    loader = GlobalHydra.instance().config_loader()
+    assert isinstance(loader, ConfigLoaderImpl)
+    folders = {source.path for source in loader.repository.get_sources() if source.scheme() == "file"}
+    assert folders == {str(CONF)}, "a user's own file may change"
+    read_once(loader, _READ)
+    return hydra.compose("config", overrides=words, return_hydra_config=True)
 
 
-_READ: dict[str, ConfigResult] = {}
+_READ: dict[str, bytes] = {}
 
 
 def resolved(*words: str) -> dict[str, Any]:

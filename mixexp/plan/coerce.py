@@ -40,10 +40,8 @@ def set_texts(cell: Composed, words: Sequence[str]) -> None:
         if parent not in holders:
             holders[parent] = OmegaConf.select(config, parent)
         holder = holders[parent]
-        if not isinstance(holder, DictConfig) or name not in holder or OmegaConf.is_missing(holder, name):
-            continue
-        node: Any = holder._get_node(name)
-        if OmegaConf.is_interpolation(holder, name) or isinstance(node._value(), str):  # a text already
+        node: Any = holder._get_node(name, validate_access=False) if isinstance(holder, DictConfig) else None
+        if node is None or isinstance(node._value(), str):  # a text already, a reference, or without a value
             continue
         if parent not in hints:
             hints[parent] = _hints(holder, trusted) if parent else _SETTINGS

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import functools
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from mixexp.errors import UserError
 from mixexp.plan.editions import chosen
 from mixexp.plan.overrides import DRAWN, Groups, chosen_groups, loaded_groups, parse, refuse
+from mixexp.plan.repository import read_once
 from mixexp.settings import OPTIONAL
 from mixexp.spec.grid import Cell
 
@@ -126,6 +127,11 @@ def _several_in_a_file(group: str, experiment: str | None, entries: Sequence[tup
     return text
 
 
+def _packed(base: Composed) -> tuple[Composed, bytes]:
+    """A cell, and its configuration pickled: to unpickle it takes a ninth of the time of a deep copy."""
+    return base, pickle.dumps(base.config, pickle.HIGHEST_PROTOCOL)
+
+
 class Composer:
     """Composition of cells, a hundred times faster than Hydra's own where they differ in values and not in options.
 
@@ -134,16 +140,16 @@ class Composer:
     """
 
     def __init__(self, load: Callable[[list[str]], DictConfig], groups: Groups) -> None:
-        self._load = functools.cache(lambda words: composed(load(list(words))))
+        self._load = functools.cache(lambda words: _packed(composed(load(list(words)))))
         self._groups = groups
         self._parse = functools.cache(self._read)
 
     def __call__(self, words: Sequence[str]) -> Composed:
         overrides = [self._parse(word) for word in words]
-        base = self._load(
+        base, packed = self._load(
             tuple(word for word, override in zip(words, overrides, strict=True) if self._chooses(override))
         )
-        config = copy.deepcopy(base.config)
+        config = pickle.loads(packed)
         ConfigLoaderImpl._apply_overrides_to_config(
             [override for override in overrides if not self._chooses(override)], config
         )
@@ -176,4 +182,5 @@ class Composer:
 
 def composer(loader: ConfigLoader, config: DictConfig) -> Composer:
     """The composer of a sweep's cells, from the objects that Hydra gives to a launcher or sweeper."""
+    read_once(loader)
     return Composer(lambda words: loader.load_sweep_config(config, words), loaded_groups())

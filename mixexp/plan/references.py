@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from mixexp.plan.composer import Composed, Composer
 from mixexp.plan.identity import UNCOUNTED, canonical, differences
 from mixexp.plan.overrides import axes_of, loaded_groups
+from mixexp.plan.repository import read_once
 from mixexp.plan.resolved import resolve
 from mixexp.plan.space import space_of
 from mixexp.settings import lookup, under
@@ -32,6 +34,7 @@ class References:
     """
 
     def __init__(self, cell: Composed) -> None:
+        read_once(GlobalHydra.instance().config_loader())
         compose = Composer(
             lambda words: hydra.compose("config", overrides=words, return_hydra_config=True), loaded_groups()
         )
