@@ -17,12 +17,12 @@ from typing import Any
 import hydra
 import numpy as np
 import pytest
-import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from mixexp import cli
+from mixexp.files import read_yaml
 from mixexp.plan.checks import Refused, validate
 from mixexp.plan.composer import Composer
 from mixexp.plan.identity import canonical
@@ -43,7 +43,7 @@ TINY = ("model.width=4", "epochs=2", "batch_size=64")
 def raw_option(group: str, name: str) -> dict[str, Any]:
     """An option's file over those of its group that it builds on, nothing composed: what a list of parameters may ask
     while pytest collects."""
-    node = yaml.safe_load((CONF / group / f"{name}.yaml").read_text(encoding="utf-8"))
+    node = read_yaml(CONF / group / f"{name}.yaml")
     found: dict[str, Any] = {}
     for base in node.pop("defaults", ()):
         option, _, key = base.partition("@") if isinstance(base, str) else ("_self_", "", "")

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from mixexp.errors import UserError
+from mixexp.files import parse_yaml
 from mixexp.plan.editions import chosen
 from mixexp.plan.overrides import DRAWN, Groups, chosen_groups, loaded_groups, parse, refuse
 from mixexp.plan.repository import read_once
@@ -105,7 +105,7 @@ def _folders(hydra_config: DictConfig) -> tuple[str, ...]:
 def _defaults(experiment: str, folders: Sequence[str]) -> list[tuple[str, Any]]:
     """The (group, option) pairs in the defaults list of an experiment's file, groups as written there."""
     files = [Path(folder) / "experiment" / f"{experiment}.yaml" for folder in folders]
-    loaded = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in files if path.is_file()]
+    loaded = [parse_yaml(path.read_text(encoding="utf-8")) for path in files if path.is_file()]
     entries = (loaded[0].get("defaults") or []) if loaded and isinstance(loaded[0], dict) else []
     return [choice for entry in entries if isinstance(entry, dict) for choice in entry.items()]
 

@@ -25,12 +25,13 @@ class ReadOnce(IConfigRepository):
         self._inner, self._read = inner, {} if read is None else read
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ReadOnce:
-        """A copy for one composition, which may look in other folders, as Hydra makes it."""
-        return ReadOnce(copy.deepcopy(self._inner, memo), self._read)
+        """The copy that Hydra makes for each composition."""
+        return ReadOnce(self._inner, self._read)
 
     def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
+        """Look in other folders, in this copy alone."""
+        self._inner, self._read = copy.deepcopy(self._inner), {}
         self._inner.initialize_sources(config_search_path)
-        self._read = {}  # a name may be another file there
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         if config_path not in self._read:

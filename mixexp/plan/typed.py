@@ -15,6 +15,8 @@ from hydra.grammar.gen.OverrideParser import OverrideParser
 
 from mixexp.settings import leaves
 
+_TEXTS = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # libyaml reads ten times as fast
+
 
 def characters(words: Sequence[str]) -> dict[str, Any]:
     """Dotted key → the characters of its value, a list of these for a list, None for a function's value.
@@ -58,7 +60,7 @@ def _in_file(path: Path, changed: int) -> tuple[bool, dict[str, Any]]:
     root = "@package _global_" in text.partition("\n")[0]
     try:
         # every value stays text
-        tree = yaml.load(text, Loader=yaml.BaseLoader)
+        tree = yaml.load(text, Loader=_TEXTS)
         return root, (leaves(tree if root else {path.parent.name: tree}) if isinstance(tree, dict) else {})
     except (yaml.YAMLError, RecursionError):
         return root, {}
