@@ -159,11 +159,31 @@ def test_too_few_seeds_leave_nothing_bold_and_a_cell_with_fewer_out(tmp_path):
     )
     table = table_of(tmp_path / "some", {**LEVELS, "lucky": (0.9, 0.95)})
     assert bold(table) == {"mixup", "bc"}, "two seeds are not a candidate"
+    assert best(table).legend.endswith(
+        "). Left out: lucky / accuracy, which shares fewer than 3 seeds with any other cell."
+    )
+    assert "Left out" not in best(table_of(tmp_path / "all")).legend
     table = table_of(tmp_path / "apart", {"none": LEVELS["none"]})
     for seed in range(10, 14):
         leave(tmp_path / "apart" / f"other{seed}", (0.9 + seed / 1000,), mix="mixup", seed=seed, table=PLAIN)
     table = build_table(load_runs(tmp_path / "apart"))
-    assert not bold(table) and "no two cells of a column share 3 seeds" in best(table).legend
+    assert best(table).legend == "Nothing is bold: no two cells of a column share 3 seeds."
+    for seed in range(4):  # in every cell, runs that no mean may join
+        leave(tmp_path / "apart" / f"mixup{seed}", (0.5,), mix="mixup", seed=seed, table=PLAIN, batch_size=7 + seed)
+        leave(tmp_path / "apart" / f"none{seed + 9}", (0.5,), seed=seed + 9, table=PLAIN)
+    table = build_table(load_runs(tmp_path / "apart"))
+    assert best(table).legend == "Nothing is bold: no two cells of a column share 3 seeds of runs that are alike."
+
+
+def test_a_cell_that_takes_part_in_every_row_is_said_to(tmp_path):
+    table = {**PLAIN, "rows": {"label": "alpha", "key": "alpha"}, "columns": {"label": "mixing", "key": "mix"}}
+    for seed in range(3):
+        leave(tmp_path / f"none{seed}", (0.9 + seed / 100,), seed=seed, table=table, alpha=None)
+        for alpha in (0.2, 1.0):
+            leave(tmp_path / f"{alpha}{seed}", (0.5 + seed / 70,), mix="mixup", seed=seed, table=table, alpha=alpha)
+    made = build_table(load_runs(tmp_path))
+    assert best(made).places == {("–", "none")}
+    assert best(made).legend.startswith("Bold: the best of each row, – / none included, and every cell not shown")
 
 
 def test_of_very_many_settings_none_is_the_best(tmp_path, monkeypatch):

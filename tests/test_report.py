@@ -197,7 +197,7 @@ def test_another_rule_is_named_wherever_numbers_are(sweep):
     table = build_tables(load_runs(sweep), "best")[0]
     text = markdown(table)
     assert cells_of(text, "Test accuracy (%), best on test, mean")[1][1] == "51.00 ± 1.00 (3)"
-    assert "The comparison selects by last evaluation; the numbers above are by best on test." in text
+    assert "These numbers are by best on test, instead of last evaluation, which is the table's rule." in text
     assert draw(table, AGAINST).axes[0].get_ylabel() == "test accuracy (%), best on test"
     with pytest.raises(UserError, match=r"rule is 'bets'.*Did you mean 'best'"):
         build_tables(load_runs(sweep), "bets")

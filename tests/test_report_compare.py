@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import re
 import subprocess
 import sys
 import time
@@ -448,6 +449,18 @@ def test_a_reports_differences_are_of_runs_on_the_same_data(tmp_path):
     (table,) = build_tables(load_runs(tmp_path), baseline="none")
     (one,) = contrasts(table)
     assert one.result.n == 4 and one.result.difference == pytest.approx(5.5)
+
+
+def test_a_figure_of_unlike_runs_says_so_and_that_of_the_scores_leaves_them_out(tmp_path):
+    runs(tmp_path / "runs", A)
+    for seed in range(4):
+        made_by(tmp_path / "runs" / f"r{seed}", "a" * 40, bfloat16=seed == 3)
+    runs(tmp_path / "runs", B, prefix="mixup", mix="mixup")
+    write_report([tmp_path / "runs"], out=tmp_path / "report")
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page, re.DOTALL)
+    together = [caption for caption in captions if "Unlike runs are together in 500 / none: see the notes." in caption]
+    assert len(captions) > len(together) >= 2 and captions[0] not in together
 
 
 def test_runs_of_one_cell_in_two_precisions_have_no_mean_and_it_is_said(tmp_path):

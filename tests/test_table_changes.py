@@ -19,7 +19,7 @@ from mixexp.errors import UserError
 from mixexp.reporting import write as write_module
 from mixexp.spec.figures import COMMON
 from mixexp.spec.swap import swapped
-from mixexp.spec.table import AXIS, DEFAULTS, KEYS, MEASURE
+from mixexp.spec.table import AXIS, DEFAULTS, FORMAT, KEYS, MEASURE, completed
 
 MIXES = {"none": (0.40, 0.41, 0.42), "mixup": (0.47, 0.46, 0.48), "bc": (0.46, 0.44, 0.45)}
 """Mix → its accuracy by seed, to which a number for the size is added."""
@@ -145,6 +145,48 @@ SEEN = {
     "a label renamed": lambda text: head_of(text)[1] == "nothing",
     "a figure added": lambda text: "![mine](mine.png)" in text,
 }
+
+
+@pytest.mark.parametrize(
+    ("metric", "cell", "gain"),
+    [
+        ("accuracy", "43.00 ± 1.00 (3)", "better"),
+        ("error", "57.00 ± 1.00 (3)", "better"),
+        ("macro_f1", "43.00", "better"),
+    ],
+)
+def test_a_metric_alone_has_its_usual_format_and_direction(metric, cell, gain, tmp_path, conf, made):
+    runs = leave_all(tmp_path / "runs", "mine", TABLE)
+    plain = {key: value for key, value in TABLE.items() if key not in (*FORMAT, "published")}
+    (conf / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\n" + yaml.safe_dump({"table": {**plain, "metric": metric}}, sort_keys=False)
+    )
+    text = made(runs, conf=conf)
+    heading = f"Test {metric.replace('_', ' ').replace('f1', 'F1')} (%)"
+    assert rows_of(text, heading)[0][1].startswith(cell)
+    assert f"points {gain}" in text and f"points {'worse' if gain == 'better' else 'better'}" not in text
+
+
+def test_the_format_of_another_metric_that_a_file_keeps_is_said(tmp_path, conf, made):
+    runs = leave_all(tmp_path / "runs", "mine", TABLE)
+    write(conf, {"metric": "test_loss", "published": {}})
+    assert (
+        "- table.scale is 100 and table.better is higher, and for test_loss it is scale: 1, better: lower as a rule;"
+        " without these keys the rule holds." in made(runs, conf=conf)
+    )
+    write(conf, {"metric": "macro_f1"})
+    assert "as a rule" not in made(runs, conf=conf)
+
+
+def test_a_loss_alone_is_no_fraction_and_better_lower() -> None:
+    assert {key: completed({"metric": "test_loss", "scale": None})[key] for key in FORMAT} == {
+        "scale": 1, "decimals": 4, "better": "lower",
+    }  # fmt: skip
+    assert completed({"metric": "test_loss", "better": "higher", "scale": 10})["better"] == "higher"
+    assert {key: completed({})[key] for key in FORMAT} == {"scale": 100, "decimals": 2, "better": "higher"}
+    assert {key: completed({"metric": "probe.a.b"})[key] for key in FORMAT} == {
+        "scale": 1, "decimals": 4, "better": "higher",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("by", ["file", "words"])

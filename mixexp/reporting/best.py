@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -12,6 +13,8 @@ from mixexp.reporting.tables import Table, spec_of
 
 MOST_COMPARED = 16
 """The most cells of a group; with more pairs, no realistic number of seeds would distinguish two of them."""
+LISTED = 4
+"""The most cells that the sentence on bold names."""
 Place = tuple[str, str]
 
 
@@ -72,10 +75,9 @@ def _best(table: Table, rule: str | None) -> Best:
             stood.setdefault(place, True)
         if p is not None and p < 1 - LEVEL and result.difference is not None:
             stood[second if (result.difference > 0) == _higher(table, group) else first] = False
-    most = max((len(cell.scores) for group in groups for cell in group.cells.values()), default=0)
     family = "the table's comparisons" if own_family else "all pairs of the table"
     bold = frozenset(place for place, best in stood.items() if best)
-    return Best(bold, _legend(table, axis, bool(stood), most, family))
+    return Best(bold, _legend(table, axis, groups, stood, family))
 
 
 def _top(table: Table, group: Group, results: Sequence[tuple[Group, str, str, Paired]]) -> str | None:
@@ -88,22 +90,37 @@ def _top(table: Table, group: Group, results: Sequence[tuple[Group, str, str, Pa
     return choose(centres, key=centres.__getitem__, default=None)
 
 
-def _legend(table: Table, axis: str, told: bool, most: int, family: str) -> str:
-    """The meaning of bold, or why nothing is; most: the most seeds that a cell has."""
+def _legend(table: Table, axis: str, groups: Sequence[Group], tested: Collection[Place], family: str) -> str:
+    """The meaning of bold, or why nothing is; tested: the places of the cells that others are compared with."""
     least, group = table.statistic.least, "column" if axis == "rows" else "row"
-    if told:
-        diverged = " and cells with diverged runs" * any("diverged" in endings for endings in table.lost.values())
+    cells = [cell for members in groups for cell in members.cells.values() if cell.scores]
+    if tested:
+        # with settings that a row's own does not apply to, such as alpha for none
+        everywhere = [place for place, count in Counter(cell.place for cell in cells).items() if count > 1]
+        beside = f", {_named(everywhere)} included" if everywhere else ""
+        left = [place for place in dict.fromkeys(cell.place for cell in cells) if place not in tested]
+        share, have = ("share", "have") if len(left) > 1 else ("shares", "has")
+        diverged = f" or {have} diverged runs" * any("diverged" in endings for endings in table.lost.values())
+        reason = f"which {share} fewer than {least} seeds with any other cell{diverged}"
+        out = f" Left out: {_named(left)}, {reason}." if left else ""
         return (
-            f"Bold: the best of each {group}, and every cell not shown to be worse than another ({table.statistic.test}"
-            f" over shared seeds, p < {1 - LEVEL:.2g} after Holm's correction over {family}). Left out: cells that"
-            f" share fewer than {least} seeds with every other one{diverged}."
+            f"Bold: the best of each {group}{beside}, and every cell not shown to be worse than another"
+            f" ({table.statistic.test} over shared seeds, p < {1 - LEVEL:.2g} after Holm's correction over {family})."
+            f"{out}"
         )
+    most = max((len(cell.scores) for cell in cells), default=0)
+    alike = " of runs that are alike" * bool(table.unlike)
     why = (
         f"to tell the best of a {group} takes {least} seeds"
         if most < least
-        else f"no two cells of a {group} share {least} seeds"
+        else f"no two cells of a {group} share {least} seeds{alike}"
     )
     return f"Nothing is bold: {why}." if most else ""
+
+
+def _named(places: Sequence[Place]) -> str:
+    """Cells by the labels of their rows and columns, the first few."""
+    return "; ".join(" / ".join(place) for place in places[:LISTED]) + "; ..." * (len(places) > LISTED)
 
 
 def _pairs(table: Table, group: Group) -> Iterator[tuple[str, str, Paired]]:

@@ -22,7 +22,7 @@ from mixexp.spec.figures import KINDS, description_problems, figure_file, figure
 from mixexp.spec.keys import SETTING
 from mixexp.spec.measured import Measured, measures_of
 from mixexp.spec.swap import OTHER
-from mixexp.spec.table import AXES, DEFAULTS, of_metric, table_problems
+from mixexp.spec.table import AXES, DEFAULTS, FORMAT, of_metric, table_problems
 from mixexp.text import in_shell, listed, resembling, shown
 from mixexp.training.reader import Run
 
@@ -113,7 +113,7 @@ class Changes:
         metric = self.table.get("metric")
         if metric is not None and metric != run.table.get("metric"):
             usual = of_metric(metric)
-            table |= {key: usual[key] for key in ("scale", "decimals", "better") if key not in self.table}
+            table |= {key: usual[key] for key in FORMAT if key not in self.table}
         for axis in AXES if metric is not None else ():
             if axis not in self.table and isinstance(run.table.get(axis), Mapping) and "measures" in run.table[axis]:
                 table[axis] = {"label": "metric", "values": {metric: {}}}

@@ -20,7 +20,7 @@ from mixexp.settings import CIRCUMSTANCES, MIN_SEEDS, REPEATS, SAME_RESULT, comp
 from mixexp.spec.articles import article_of
 from mixexp.spec.claims import LIKE_THE_TABLE, Cell, Test, check_problems, claim_problems, edition_problems, read_test
 from mixexp.spec.experiments import Experiment, Repeats, missing, states
-from mixexp.spec.table import DEFAULTS, better, of_metric, scale, table_problems, unit
+from mixexp.spec.table import better, completed, of_metric, scale, table_problems, unit
 from mixexp.training.reader import Run
 
 NOT_RUN, CANNOT, UNCLEAR = "not run", "cannot be decided here", "unclear"
@@ -431,12 +431,8 @@ def _number(cell: Cell, run: Run, spec: Mapping[str, Any]) -> tuple[float | None
 
 def _spec(experiment: Experiment, claim: Mapping[str, Any]) -> dict[str, Any]:
     """The choice and format of a claim's numbers: by its own keys, else by the experiment's table."""
-    table = {
-        key: value
-        for key, value in experiment.table.items()
-        if key not in table_problems(experiment.table) and value is not None
-    }
-    spec = {**DEFAULTS, **table}
+    problems = table_problems(experiment.table)
+    spec = completed({key: value for key, value in experiment.table.items() if key not in problems})
     claim_spec = {key: claim[key] for key in LIKE_THE_TABLE if claim.get(key) is not None}
     metric = claim_spec.get("metric", spec["metric"])
     if metric != spec["metric"]:

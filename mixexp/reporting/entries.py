@@ -107,12 +107,7 @@ def described_by_differences(runs: Sequence[Run], given: Mapping[str, Any]) -> d
     else:
         axes = {"rows": axis_of(keys[1]), "columns": axis_of(keys[0])}
     curves = {"file": "curves", "kind": "curves", "y": ["train_loss", metric], "by": "rows", "each": "columns"}
-    return {
-        "metric": metric,
-        "scale": 100 if metric in ("accuracy", "balanced_accuracy") else 1,
-        **axes,
-        "figures": [curves],
-    }
+    return {"metric": metric, **axes, "figures": [curves]}
 
 
 def axis_of(key: str) -> dict[str, Any]:

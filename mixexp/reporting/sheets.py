@@ -236,7 +236,7 @@ def warnings(table: Table, rule: str) -> list[str]:
     """The warnings about numbers by a rule: the source uses another rule, or the rule is optimistic (best on test)."""
     table_rule = table.spec["rule"]
     other = (
-        [f"The comparison selects by {RULES[table_rule]}; the numbers above are by {RULES[rule]}."]
+        [f"These numbers are by {RULES[rule]}, instead of {RULES[table_rule]}, which is the table's rule."]
         if rule != table_rule
         else []
     )

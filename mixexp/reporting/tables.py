@@ -26,12 +26,12 @@ from mixexp.reporting.entries import (
     with_label,
     written,
 )
-from mixexp.reporting.runs import BESIDE_SETTINGS, data_contents, edited_modules, parts_of_test, uneven, unlike, varying
+from mixexp.reporting.runs import data_contents, edited_modules, parts_of_test, uneven, unlike, varying
 from mixexp.reporting.scoring import scored
 from mixexp.reporting.stats import STATISTICS, Statistic
 from mixexp.settings import CIRCUMSTANCES, REPEATS, comparable, flatten, lookup, under
 from mixexp.spec.swap import swapped
-from mixexp.spec.table import AXES, DEFAULTS, better, scale, table_problems, unit
+from mixexp.spec.table import AXES, DEFAULTS, better, completed, scale, table_problems, unit, unusual
 from mixexp.text import enumerated
 from mixexp.training.reader import Run, plans
 
@@ -425,7 +425,7 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
     """
     described = [run for run in runs if run.table]
     if not described:
-        return {**DEFAULTS, **described_by_differences(runs, {}), "title": title}, []
+        return completed({**described_by_differences(runs, {}), "title": title}), []
     # The experiment file may have been edited between two sweeps; its latest state counts.
     newest = max(described, key=lambda run: stamp(run.folder / "config.yaml"))
     problems = table_problems(newest.table)
@@ -441,7 +441,8 @@ def _complete(runs: list[Run], title: str) -> tuple[dict[str, Any], list[str]]:
         if key not in problems and value is not None and (value or key not in AXES)
     }
     fallback = {} if all(axis in sound for axis in AXES) else described_by_differences(runs, sound)
-    spec = {**DEFAULTS, **fallback, **sound, "title": title}
+    spec = completed({**fallback, **sound, "title": title})
+    remarks += [problem for problem in [unusual(sound)] if problem]
     for axis in AXES:
         key = spec[axis].get("key")
         spec[axis] = with_label(spec[axis])
@@ -546,16 +547,11 @@ def smallest_seed(runs: Iterable[Run]) -> Run | None:
 def _pooled(table: Table) -> list[str]:
     """A warning where runs that differ in more than their seed share a cell: their mean mixes unlike runs."""
     mixed: dict[tuple[str, ...], list[str]] = {}
-    # there are other warnings about these
-    of_their_own = [BESIDE_SETTINGS[fact] for fact in ("data_contents", "own_code")]
     for (row, column), differing in table.unlike.items():
-        mixed.setdefault(tuple(words for words in differing if words not in of_their_own), []).append(
-            f"{row} / {column}"
-        )
+        mixed.setdefault(tuple(differing), []).append(f"{row} / {column}")
     return [
         f"Unlike runs share a cell: they differ in {', '.join(keys)} ({'; '.join(where)})."
         for keys, where in mixed.items()
-        if keys
     ]
 
 

@@ -91,9 +91,19 @@ class _Values:
         """The settings below a group's option."""
         return [key for key in self._settings if key.startswith(f"{group}.")]
 
-    def all_mixes_have(self, key: str) -> bool:
-        """True if every run that mixes has a value of a setting."""
-        return all(run.setting(key) is not None for run in self._runs if run.setting("mix") != "none")
+    def mixes_with(self, key: str) -> list[str] | None:
+        """The mixes that have a value of a setting, none where all of them have.
+
+        None where a mix has it in some of its runs.
+        """
+        having: dict[Any, set[bool]] = {}
+        for run in self._runs:
+            if run.setting("mix") != "none":
+                having.setdefault(run.setting("mix"), set()).add(run.setting(key) is not None)
+        if any(len(has) > 1 for has in having.values()):
+            return None
+        named = [label(mix) for mix, has in having.items() if has == {True}]
+        return named if len(named) < len(having) else []
 
     def facts(self, name: str) -> list[Any]:
         """Each run's value of a name in environment.json, without empty ones."""
@@ -229,8 +239,9 @@ def _methods(values: _Values) -> list[str]:
     if "none" in values.of("mix"):  # some runs are not mixed at all
         texts = [text.replace("mixed at", "mixing at") for text in texts]
     # of a single mix, it is among its settings
-    if len(values.of("mix")) > 1 and len(values.of("alpha")) == 1 and values.all_mixes_have("alpha"):
-        alpha = f"α {_words(values.of('alpha'))}"
+    only = values.mixes_with("alpha")
+    if len(values.of("mix")) > 1 and len(values.of("alpha")) == 1 and only is not None:
+        alpha = f"α {_words(values.of('alpha'))}" + (f" ({enumerated(only)})" if only else "")
         at = next((place for place, text in enumerate(texts) if text.startswith("mixing at")), None)
         texts.insert(0 if at is None else at + 1, alpha if at is not None else f"mixing with {alpha}")
     return [text for text in texts if text]

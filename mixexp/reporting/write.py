@@ -42,6 +42,10 @@ TABLE_FILES = (
     "claims.csv",
 )
 PAGE = "report.html"
+POOLING = ("against", "curves", "confusion", "per_class", "cost", "probe")
+"""The kinds of figures that show all runs of a cell together, also unlike ones."""
+LISTED = 4
+"""The most cells that a caption names."""
 LOCK, WAIT_SECONDS = ".lock", 600
 
 
@@ -284,12 +288,20 @@ def _figures(table: Table, folder: Path, others: Collection[str] | None = None) 
         named, key=lambda entry: entry[0] < len(asked) or entry[1][0]["kind"] != "scores"
     ):
         try:
-            reduced = " Reduced runs: see the table." if table.reduced else ""
             figure, words = figures.draw(table, spec)
-            pictures.append(Picture(figures.save(figure, folder / name, words + reduced), words + reduced))
+            words += " Reduced runs: see the table." if table.reduced else ""
+            words += _together(table) if spec["kind"] in POOLING else ""
+            pictures.append(Picture(figures.save(figure, folder / name, words), words))
         except UserError as error:
             remarks += [f"Not drawn: figure {figure_file(spec)}: {error}"] if place < len(asked) else []
     return pictures, remarks
+
+
+def _together(table: Table) -> str:
+    """A caption's sentence on the cells of unlike runs, of which the table has no mean; empty without one."""
+    places = [" / ".join(place) for place in table.unlike]
+    names = "; ".join(places[:LISTED]) + "; ..." * (len(places) > LISTED)
+    return f" Unlike runs are together in {names}: see the notes." if places else ""
 
 
 def write_files(folder: Path, texts: dict[str, str]) -> list[Path]:

@@ -33,9 +33,13 @@ KEYS = {
     "title": Key("", TEXT, "what the table is called; runs of the same title are in one table"),
     "source": Key("", TEXT, "what it is compared with, as a citation key and a place"),
     "metric": Key("accuracy", METRIC, "what is shown of each run"),
-    "scale": Key(100, FACTOR, "the factor for display: 100 shows fractions in per cent"),
-    "decimals": Key(2, whole(0, 12), "the digits behind the point"),
-    "better": Key("higher", HIGHER, "the direction of a better number"),
+    "scale": Key(
+        None,
+        FACTOR,
+        "the factor for display; without it, 100 for fractions, which are then in per cent, and 1 for others",
+    ),
+    "decimals": Key(None, whole(0, 12), "the digits behind the point; without it, 2 for fractions and 4 for others"),
+    "better": Key(None, HIGHER, "the direction of a better number; lower for losses and errors without it"),
     "rule": Key("last", one_of(*RULES), f"the evaluation that counts for a run: {', '.join(RULES.values())}"),
     "statistic": Key(
         "mean", one_of(*STATISTICS), "what is shown of a cell's runs: mean ± sd, or median [smallest–largest]"
@@ -103,22 +107,43 @@ MEASURE = {
 }
 """The keys of one of an axis's measures."""
 DEFAULTS: dict[str, Any] = {name: key.default for name, key in KEYS.items()}
+FORMAT = ("scale", "decimals", "better")
+"""The keys of a table whose defaults are the metric's."""
 AXES = ("rows", "columns")
 """The keys of a table's axes."""
 
 
+def completed(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table's description with the defaults of the keys that it leaves out or sets to null."""
+    given = {name: value for name, value in table.items() if value is not None}
+    metric = given.get("metric") or DEFAULTS["metric"]
+    fraction, lower = metric in FRACTIONS, metric.endswith(("loss", "error"))
+    scale, decimals = (100, 2) if fraction else (1, 4)
+    usual = dict(zip(FORMAT, (scale, decimals, "lower" if lower else "higher"), strict=True))
+    return {**DEFAULTS, **usual, **given}
+
+
 def of_metric(metric: str) -> dict[str, Any]:
     """The description of a table of a single metric: fractions in per cent; losses and errors are better lower."""
-    fraction = metric in FRACTIONS
-    lower = metric.endswith(("loss", "error"))
-    scale, decimals = (100, 2) if fraction else (1, 4)
-    return {
-        **DEFAULTS,
-        "metric": metric,
-        "scale": scale,
-        "decimals": decimals,
-        "better": "lower" if lower else "higher",
+    return completed({"metric": metric})
+
+
+def unusual(table: Mapping[str, Any]) -> str:
+    """The format in which a table departs from its metric's, in a sentence; empty where numbers are as usual.
+
+    A file that is edited for another metric may keep the format of the old one.
+    """
+    usual = of_metric(completed(table)["metric"])
+    kept = {
+        name: table[name]
+        for name in ("scale", "better")
+        if table.get(name) not in (None, usual[name]) and not usual["metric"].startswith("probe.")
     }
+    if not kept:
+        return ""
+    has = " and ".join(f"table.{name} is {value}" for name, value in kept.items())
+    other = ", ".join(f"{name}: {usual[name]}" for name in kept)
+    return f"{has}, and for {usual['metric']} it is {other} as a rule; without these keys the rule holds."
 
 
 def unit(spec: Mapping[str, Any], metric: str) -> str:
