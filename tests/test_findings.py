@@ -355,10 +355,12 @@ def test_nothing_that_differs_is_said_with_what_would_have_been_seen(tmp_path):
     records = [float(row["detectable"]) for row in csv.DictReader(as_csv(sheets_records(table)).splitlines())]
     assert (
         findings(table)
-        == "Nothing is shown to differ from none: the smallest difference that these seeds would have shown with"
-        f" probability 0.8 is {min(records):.1f} to {max(records):.1f} points, depending on the comparison."
+        == f"Nothing is shown to differ from none: with these seeds, only a difference above {min(records):.1f} to"
+        f" {max(records):.1f} points, depending on the comparison, would be shown with probability 0.8."
     )
-    assert findings(build_table([run for run in table.runs if run.setting("mix") != "bc"])).endswith(" points.")
+    assert findings(build_table([run for run in table.runs if run.setting("mix") != "bc"])).endswith(
+        " points would be shown with probability 0.8."
+    )
 
 
 def sheets_records(table: Table) -> list[dict]:

@@ -87,10 +87,10 @@ def _nothing(table: Table, tested: Sequence[Contrast], baseline: str) -> str:
         return f"{what}: with these seeds no difference, however large, would be shown with probability {POWER:g}."
     ends = list(dict.fromkeys(sheets.reach(end, spec) for end in (min(reaches), max(reaches))))
     points = _points(spec, " to ".join(ends))
-    depending = ", depending on the comparison" * (len(ends) > 1)
+    depending = ", depending on the comparison," * (len(ends) > 1)
     return (
-        f"{what}: the smallest difference that these seeds would have shown with probability {POWER:g} is"
-        f" {points}{depending}."
+        f"{what}: with these seeds, only a difference above {points}{depending} would be shown with probability"
+        f" {POWER:g}."
     )
 
 
