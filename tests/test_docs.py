@@ -44,7 +44,7 @@ ELSEWHERE = {
 """Commands of other programs, as they stand in blocks, and who runs them."""
 RUNS = {"plan", "reproduce", "log", "search", "-m"}
 """Commands whose words are composed: they train, or need data sets that not every machine has."""
-FOLDERS = ("small_data", "first", "mine", "a", "b", "old", "new", "try")
+FOLDERS = ("small_data", "first", "mine", "a", "b", "old", "new", "try", "long_tail", "edited")
 """Folders of runs that pages name, each a copy of one small sweep."""
 MADE = ("methods/", "experiment/")
 """Pages that scripts/docs_pages.py makes, whose links `mkdocs build --strict` follows."""
