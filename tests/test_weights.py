@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -291,6 +292,12 @@ def change(folder: Path, name: str, value: Any) -> None:
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on pictures with its weights."""
     return trained_on_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+def test_the_page_lists_all_that_the_file_holds(kept: Path) -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "weights.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", page.partition("## The file")[2], re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == torch.load(kept / "weights.pt").keys()
 
 
 def test_preprocess_takes_paths_pictures_arrays_and_tensors_alike(kept: Path) -> None:
