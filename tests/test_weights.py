@@ -213,6 +213,7 @@ def test_a_finished_run_without_the_weights_asked_for_is_made_again_on_request(
         )
         code, out = command(capsys, "-m", *words, f"keep={keep}", "retry=changed")
         assert code == 0 and "1 done (0 of them before)" in out
+        assert ": made without the weights that keep asks for; what it left is kept in .earlier/" in out, out
         load_trained(folder)
         assert trained_config(folder)["keep"] == keep and len(list((folder / ".earlier").iterdir())) == earlier
         for retry in ("null", "changed"):
@@ -230,6 +231,30 @@ def test_no_weights_are_missed_where_there_can_be_none_or_a_checkpoint_has_them(
     assert not lacks_weights(folder, "last")
     (folder / "result.json").unlink()
     assert not lacks_weights(folder, "last")
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (
+            "mixexp -m 'loss.class_weights=[1,2]' mix=none,mixup keep=none",
+            "this makes it again with them: mixexp -m 'loss.class_weights=[1,2]' mix=none,mixup keep=last retry=changed",
+        ),
+        ("mixexp search few", "the same command with keep=last retry=changed makes it again with them"),
+        ("script.py mix=mixup", "the same command with keep=last retry=changed makes it again with them"),
+        ("mixexp 'name=it", "the same command with keep=last retry=changed makes it again with them"),
+        ("", "the same command with keep=last retry=changed makes it again with them"),
+    ],
+)
+def test_the_message_has_the_whole_command_that_makes_a_run_again_with_its_weights(
+    typed: str, expected: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.yaml").write_text("{trusted_modules: [], choices: {}, alpha: null}")
+    (tmp_path / "result.json").write_text('{"outcome": "finished"}')
+    (tmp_path / "environment.json").write_text(json.dumps({"command": typed}))
+    with pytest.raises(UserError) as refused:
+        trained_config(tmp_path)
+    assert str(refused.value) == f"{tmp_path}: its run kept no weights; {expected}"
 
 
 @pytest.mark.parametrize("depth", ["outputs/first", "outputs"])
@@ -260,10 +285,7 @@ def test_what_cannot_be_kept_is_refused_before_training() -> None:
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
-        (
-            lambda folder: (folder / "weights.pt").unlink(),
-            "kept no weights; the same command with keep=last retry=changed makes it again with them",
-        ),
+        (lambda folder: (folder / "weights.pt").unlink(), "kept no weights; .* makes it again with them"),
         (
             lambda folder: (folder / "weights.pt").write_bytes((folder / "weights.pt").read_bytes()[:-40]),
             "weights.pt: cannot be read",
