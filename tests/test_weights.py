@@ -268,6 +268,21 @@ def test_a_folder_above_runs_is_no_run_and_one_with_weights_is_named(depth: str,
     assert str(refused.value).endswith(f"; name one of the runs in it, such as {tmp_path}/outputs/first/b")
 
 
+def test_a_run_whose_name_is_mistyped_is_named(tmp_path: Path) -> None:
+    for name in ("fcbabf811672", "0123456789ab"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").touch()
+    for typed, advice in (
+        ("fcbabf81167", f". Did you mean '{tmp_path}/fcbabf811672'?"),
+        ("fcba", f". Did you mean '{tmp_path}/fcbabf811672'?"),
+        ("unlike", ""),
+        ("none/here", ""),
+    ):
+        with pytest.raises(UserError) as refused:
+            trained_config(tmp_path / typed)
+        assert str(refused.value).endswith(f"no folder of a run, in which there is a config.yaml{advice}")
+
+
 def change_result(folder: Path, **facts: Any) -> None:
     result = json.loads((folder / "result.json").read_text())
     (folder / "result.json").write_text(json.dumps({**result, **facts}))

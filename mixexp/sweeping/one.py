@@ -243,8 +243,8 @@ def _family(folder: str) -> str:
 def set_aside(folder: Path, reasons: Iterable[str], note: Callable[[str], None]) -> None:
     """Move all of a run's files into a folder below its own, which readers skip, so that the run can be repeated.
 
-    reasons: those of REASONS that hold for it; none where an earlier call was interrupted. An interruption at any moment
-    leaves a run that is over or a damaged one; the next call continues from there.
+    reasons: those of REASONS that hold for it; none where an earlier call was interrupted.
+    An interruption at any moment leaves a run that is over or a damaged one; the next call continues from there.
     """
     aside = folder / EARLIER / f"{time.strftime('%Y-%m-%dT%H%M%S')}-{secrets.token_hex(2)}"
     aside.mkdir(parents=True)

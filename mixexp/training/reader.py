@@ -211,6 +211,12 @@ def _runs_of(folder: Path) -> str:
     return f"; name one of the runs in it, such as {in_shell(str(runs[0]))}" if runs else ""
 
 
+def _nearest(folder: Path) -> str:
+    """The advice for a folder that is not there, in the end of a sentence: the run beside it whose name is nearest."""
+    near = closest_path(folder, [run.name for run in run_folders(folder.parent)] if folder.parent.is_dir() else [])
+    return near and f".{near}"
+
+
 def read_environment(folder: Path, damage: list[str] | None = None) -> dict[str, Any]:
     """The environment.json of a run; empty where it cannot be read, in which case the reason is added to `damage`."""
     return _attempt(read_json, folder / "environment.json", [] if damage is None else damage)
@@ -219,7 +225,8 @@ def read_environment(folder: Path, damage: list[str] | None = None) -> dict[str,
 def trained_config(folder: Path) -> dict[str, Any]:
     """The configuration of a finished run that has kept its weights; raises UserError for any other folder."""
     if not (folder / "config.yaml").is_file():
-        raise UserError(f"{folder}: no folder of a run, in which there is a config.yaml{_runs_of(folder)}")
+        advice = _runs_of(folder) if folder.is_dir() else _nearest(folder)
+        raise UserError(f"{folder}: no folder of a run, in which there is a config.yaml{advice}")
     try:
         config = up_to_date(read_yaml(folder / "config.yaml"))
         ended = (folder / "result.json").exists()
