@@ -16,7 +16,7 @@ from mixexp.plan.loops import loop_of, task
 from mixexp.plan.options import known
 from mixexp.plan.references import References
 from mixexp.plan.resolved import resolve
-from mixexp.settings import flatten, lookup
+from mixexp.settings import NOT_SCIENTIFIC, flatten, lookup, under
 from mixexp.spec.claims import check_problems, claim_problems, groups_in, measures_in
 from mixexp.spec.experiments import experiment
 from mixexp.spec.figures import KINDS, figure_file, figure_problem
@@ -107,7 +107,13 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
         if name not in runs:
             typed = RunConfig.of(config)
             idle = _idle(typed, overrides)
-            telling = [word for word in overrides if word not in common and word.partition("=")[0] not in idle]
+            telling = [
+                word
+                for word in overrides
+                if word not in common
+                and (key := word.lstrip("+").partition("=")[0]) not in idle
+                and not under(key, NOT_SCIENTIFIC)
+            ]
             label = " ".join(telling) or config["name"]
             differs = references.differences(cell, config)
             beside = references.differences(cell, config, edition=True) if cell.edition else None
