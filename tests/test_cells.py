@@ -490,7 +490,6 @@ def test_refusals_name_the_cells_they_concern_and_the_good_cells_are_planned():
     reasons = {refusal.reason.split(":")[0]: refusal.cells for refusal in found.refusals}
     assert reasons == {
         "alpha = -1": ["mix=mixup alpha=-1", "mix=mixup alpha=-1 seed=1", "mix=none alpha=-1"],
-        "mix.ratio.alpha = -1": ["mix=mixup alpha=-1", "mix=mixup alpha=-1 seed=1"],
         "mix_layer": ["mix=mixup mix_layer=layer4"],
     }
     assert [run.label for run in found.runs] == ["mix=mixup alpha=1"] and found.cells == 5
