@@ -9,6 +9,7 @@ import importlib
 import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -399,13 +400,16 @@ except KeyboardInterrupt:
     )
 
 
-def test_a_notebook_runs_sweeps_and_shows_frames(tmp_path: Path) -> None:
+def test_a_notebook_runs_sweeps_and_shows_frames_and_reports(tmp_path: Path) -> None:
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    display = re.search(r"```python\n(import os\n.*?)```", text, re.DOTALL)[1]
     cells = [
         "import mixexp\nfound = mixexp.sweep(mix=['none', 'mixup'], epochs=1, name='notebook', **{'model.width': 2})",
         "found",
         "mixexp.run(mix='mixup', epochs=1, **{'model.width': 2}).outcome",
+        display.replace("outputs/small_data", "outputs/notebook"),
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     os.environ["PYTHONPATH"], before = str(ROOT), os.environ.get("PYTHONPATH")
@@ -417,6 +421,8 @@ def test_a_notebook_runs_sweeps_and_shows_frames(tmp_path: Path) -> None:
         os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
     outputs = json.dumps([cell["outputs"] for cell in notebook["cells"]])
     assert "2 runs, 2 done" in outputs and "text/html" in outputs and "'finished'" in outputs
+    assert "text/markdown" in outputs and "image/png" in outputs
+    assert 'src=\\"outputs/notebook/report/report.html\\"' in outputs.replace('\\\\"', '\\"')
 
 
 def test_a_network_reproduces_its_runs_own_accuracy() -> None:

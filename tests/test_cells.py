@@ -450,6 +450,15 @@ def test_cells_that_act_alike_are_one_run_called_by_what_it_uses():
     assert len({run.folder for run in found.runs}) == 5 and {run.folder.parent for run in found.runs} == {found.folder}
 
 
+def test_a_run_alone_is_called_by_what_decides_its_numbers():
+    about = "name=tried output_dir=here data_dir=there runs_per_device=2 retry=failed keep=last ++fail_fast=true"
+    (run,) = plan_of(f"mix=mixup {about} seed=1 loss.label_smoothing=0.1").runs
+    assert run.label == "mix=mixup seed=1 loss.label_smoothing=0.1"
+    (bare,) = plan_of("mix=mixup seed=1 loss.label_smoothing=0.1").runs
+    assert run.folder.name == bare.folder.name
+    assert [run.label for run in plan_of(about).runs] == ["tried"]
+
+
 def test_the_same_run_spelt_in_several_ways_is_one():
     assert (
         len(
@@ -481,7 +490,6 @@ def test_refusals_name_the_cells_they_concern_and_the_good_cells_are_planned():
     reasons = {refusal.reason.split(":")[0]: refusal.cells for refusal in found.refusals}
     assert reasons == {
         "alpha = -1": ["mix=mixup alpha=-1", "mix=mixup alpha=-1 seed=1", "mix=none alpha=-1"],
-        "mix.ratio.alpha = -1": ["mix=mixup alpha=-1", "mix=mixup alpha=-1 seed=1"],
         "mix_layer": ["mix=mixup mix_layer=layer4"],
     }
     assert [run.label for run in found.runs] == ["mix=mixup alpha=1"] and found.cells == 5

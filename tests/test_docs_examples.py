@@ -6,6 +6,7 @@ import csv
 import importlib
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -61,24 +62,28 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_own_mix_and_loss_are_trained_together(own: Path) -> None:
-    words = (
-        "mix=none,cutmix",
-        "loss=cross_entropy,balanced_softmax",
-        "--config-dir",
-        "my_conf",
-        "trusted_modules=[my_mixes,my_losses]",
-    )
-    done = mixexp(
-        "-m", *words, "epochs=2", "model.width=4", "imbalance=step", "imbalance.ratio=10", "device=cpu", cwd=own
-    )
+    page = (DOCS / "own_code.md").read_text(encoding="utf-8").partition("Both together")[2]
+    sweep, report = (shlex.split(line)[1:] for line in re.search(r"```bash\n(.*?)```", page, re.DOTALL)[1].splitlines())
+    done = mixexp(*sweep, "epochs=2", "model.width=4", "device=cpu", cwd=own)
     assert done.returncode == 0, done.stderr
-    results = [json.loads(path.read_text()) for path in (own / "outputs" / "runs").glob("*/result.json")]
-    assert [result["outcome"] for result in results] == ["finished"] * 4
-    configs = [yaml.safe_load(path.read_text()) for path in (own / "outputs" / "runs").glob("*/config.yaml")]
-    assert sorted(config["alpha"] for config in configs if config["choices"]["mix"] == "cutmix") == [1.0, 1.0]
-    with next(iter((own / "outputs" / "runs").glob("*/metrics.csv"))).open() as file:
+    runs = own / "outputs" / "long_tail"
+    results = [json.loads(path.read_text()) for path in runs.glob("*/result.json")]
+    assert [result["outcome"] for result in results] == ["finished"] * 12
+    counts = [json.loads(path.read_text())["train_counts"] for path in runs.glob("*/environment.json")]
+    assert all(
+        f"has {max(count)} images" in page and f"smallest has {min(count)}:" in page.replace("\n", " ")
+        for count in counts
+    )
+    configs = [yaml.safe_load(path.read_text()) for path in runs.glob("*/config.yaml")]
+    assert [config["alpha"] for config in configs if config["choices"]["mix"] == "cutmix"] == [1.0] * 6
+    with next(iter(runs.glob("*/metrics.csv"))).open() as file:
         assert len(list(csv.DictReader(file))) > 0
-    refused = mixexp("mix=cutmix", "mix_layer=layer2", *words[2:], cwd=own)
+    for words, compared in ((report, "balanced_softmax − cross_entropy"), (report[:2], "cutmix − none")):
+        done = mixexp(*words, cwd=own)
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+        table = (runs / "report" / "table.md").read_text()
+        assert set(re.findall(r"\w+ − \w+(?= \|)", table)) == {compared}
+    refused = mixexp("mix=cutmix", "mix_layer=layer2", *sweep[-3:], cwd=own)
     assert "a box is one of pixels" in refused.stderr
 
 

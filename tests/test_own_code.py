@@ -317,9 +317,12 @@ def test_what_is_set_aside_is_never_lost_wherever_it_is_interrupted(
         monkeypatch.setattr(Path, "rename", move)
         notes: list[str] = []
         with contextlib.suppress(KeyboardInterrupt):
-            set_aside(folder, notes.append)
+            set_aside(folder, ("own_code",), notes.append)
         monkeypatch.setattr(Path, "rename", rename)
         there = {path.name: path.read_text() for path in folder.rglob("*.*") if path.is_file() and path.name != ".lock"}
+        assert all(
+            note.startswith("made with other code of your own than there is now; what it left") for note in notes
+        )
         assert there == before and len(notes) == (survives == count) and (folder / ".lock").exists()
         assert load_state(folder).outcome == (
             "finished" if survives == 0 else "unfinished" if survives == count else "damaged"
@@ -328,7 +331,8 @@ def test_what_is_set_aside_is_never_lost_wherever_it_is_interrupted(
             "readers pass over what is set aside"
         )
         if 0 < survives < count:
-            set_aside(folder, notes.append)  # as when the run is made again after all
+            set_aside(folder, (), notes.append)  # as when the run is made again after all
+            assert notes[-1].startswith("set aside before, but not all of it; what it left")
             assert {
                 path.name: path.read_text() for path in (folder / ".earlier").rglob("*.*") if path.is_file()
             } == before

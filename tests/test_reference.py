@@ -14,7 +14,7 @@ from mixexp import cli
 from mixexp.build import check, schema_errors
 from mixexp.errors import UserError
 from mixexp.plan.groups import CONTRACTS
-from mixexp.plan.options import options, settings
+from mixexp.plan.options import describe, options, settings
 from mixexp.plan.reference import option_reference, root_settings, settings_reference
 from mixexp.settings import CONF, OPTIONAL
 from mixexp.training.spec import Settings, hints_of_settings
@@ -171,3 +171,10 @@ def test_settings_mistyped_are_meant(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         cli.main()
     assert "Did you mean 'settings'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("group", ["metric", "metrics"])
+def test_a_key_of_a_table_is_no_group_and_its_list_is_named(group):
+    advice = rf"list {group}: no such group\. Did you mean 'table'\? metric is a key of a table\. There are augment, .*"
+    with pytest.raises(UserError, match=advice):
+        describe([CONF], group)

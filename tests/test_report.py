@@ -671,6 +671,13 @@ def test_a_rule_that_no_run_has_a_number_for_is_refused(sweep):
         write_report([sweep], "best_validation")
 
 
+def test_the_last_line_says_which_file_to_open(sweep, tmp_path):
+    command = [sys.executable, "-m", "mixexp", "report", str(sweep), "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    *_, page, last = done.stdout.splitlines()
+    assert page == str(tmp_path / "out" / "report.html") and last == f"open in a browser: {page}", done.stderr
+
+
 def test_a_reader_who_leaves_early_costs_no_file(sweep):
     command = f"{sys.executable} -m mixexp report '{sweep}' | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)

@@ -447,7 +447,9 @@ def test_sound_mixing_is_refused_on_images_hidden_layers_and_spectrograms() -> N
     assert errors_of(compose(words)) == []
     assert errors_of(compose([*words, "dataset.representation=spectrogram"])) == [f"{of} spectrogram"]
     (line,) = errors_of(compose([*words, "mix_layer=layer1"]))
-    assert line.startswith("mix_layer = layer1: mix at the input instead; a loudness is that of a waveform")
+    assert line.startswith(
+        "mix_layer = layer1: mix at the input instead, with mix_layer=input; a loudness is that of a waveform"
+    )
     assert errors_of(compose(["augment=shift"])) == [
         "augment: it needs data of the kind sound, and this data set's is image"
     ]

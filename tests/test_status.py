@@ -148,6 +148,16 @@ def test_every_state_is_seen_as_it_is(tmp_path):
     assert after.state == "interrupted", "the lock ends with its process"
 
 
+def test_a_run_without_an_evaluation_was_at_no_step(tmp_path):
+    begun(tmp_path / "new")
+    begun(tmp_path / "again", continued_at_step=55)
+    (tmp_path / "again" / "checkpoint.pt").touch()
+    new, again = scan(tmp_path, [planned("new"), planned("again")])
+    assert new.detail == "100 steps, not evaluated yet; no checkpoint yet"
+    assert again.detail == "continued at step 55 of 100, not evaluated yet; continues from its checkpoint"
+    assert (new.fraction, again.fraction) == (0, 0.55)
+
+
 def test_a_claim_counts_before_what_an_earlier_attempt_left(tmp_path):
     for name in ("failed", "damaged", "fresh"):
         if name != "fresh":

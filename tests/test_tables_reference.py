@@ -23,6 +23,7 @@ from mixexp.errors import UserError
 from mixexp.plan.options import describe
 from mixexp.reporting.figures import KINDS as DRAWN
 from mixexp.reporting.figures import draw
+from mixexp.reporting.runs import ABOUT_ALIKE
 from mixexp.reporting.tables import build_table
 from mixexp.settings import CONF
 from mixexp.spec import reference
@@ -41,6 +42,10 @@ COMMANDS = [
 
 def rows_of(section: reference.Section) -> list[str]:
     return ["| " + " | ".join([f"`{name}`", *words]).replace("<", "&lt;") + " |" for name, *words in section.keys]
+
+
+def test_the_document_says_from_which_ratio_on_classes_are_unequal():
+    assert f"more than {ABOUT_ALIKE} times the training images of the\nsmallest" in TEXT
 
 
 def test_the_document_has_what_the_program_lists_and_nothing_else():

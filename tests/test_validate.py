@@ -290,7 +290,7 @@ def test_missing_data_is_refused_with_the_folder_it_was_looked_for_in() -> None:
             ["augment: it needs data of the kind image, and this data set's is table"],
         ),
         (("probe=tsne", "probe.samples=2"), ["t-SNE of 2 points is meaningless; it needs three"]),
-        (("mix=bc_plus", "mix_layer=final"), ["mix_layer = final: mix at the input instead"]),
+        (("mix=bc_plus", "mix_layer=final"), ["mix_layer = final: mix at the input instead, with mix_layer=input;"]),
         (
             ("sampling=oversample", "loss.class_weights=balanced"),
             ["sampling, loss.class_weights: both correct for class sizes"],

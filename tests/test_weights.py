@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,7 @@ def test_a_finished_run_without_the_weights_asked_for_is_made_again_on_request(
         )
         code, out = command(capsys, "-m", *words, f"keep={keep}", "retry=changed")
         assert code == 0 and "1 done (0 of them before)" in out
+        assert ": made without the weights that keep asks for; what it left is kept in .earlier/" in out, out
         load_trained(folder)
         assert trained_config(folder)["keep"] == keep and len(list((folder / ".earlier").iterdir())) == earlier
         for retry in ("null", "changed"):
@@ -231,6 +233,30 @@ def test_no_weights_are_missed_where_there_can_be_none_or_a_checkpoint_has_them(
     assert not lacks_weights(folder, "last")
 
 
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (
+            "mixexp -m 'loss.class_weights=[1,2]' mix=none,mixup keep=none",
+            "this makes it again with them: mixexp -m 'loss.class_weights=[1,2]' mix=none,mixup keep=last retry=changed",
+        ),
+        ("mixexp search few", "the same command with keep=last retry=changed makes it again with them"),
+        ("script.py mix=mixup", "the same command with keep=last retry=changed makes it again with them"),
+        ("mixexp 'name=it", "the same command with keep=last retry=changed makes it again with them"),
+        ("", "the same command with keep=last retry=changed makes it again with them"),
+    ],
+)
+def test_the_message_has_the_whole_command_that_makes_a_run_again_with_its_weights(
+    typed: str, expected: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.yaml").write_text("{trusted_modules: [], choices: {}, alpha: null}")
+    (tmp_path / "result.json").write_text('{"outcome": "finished"}')
+    (tmp_path / "environment.json").write_text(json.dumps({"command": typed}))
+    with pytest.raises(UserError) as refused:
+        trained_config(tmp_path)
+    assert str(refused.value) == f"{tmp_path}: its run kept no weights; {expected}"
+
+
 @pytest.mark.parametrize("depth", ["outputs/first", "outputs"])
 def test_a_folder_above_runs_is_no_run_and_one_with_weights_is_named(depth: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
@@ -240,6 +266,21 @@ def test_a_folder_above_runs_is_no_run_and_one_with_weights_is_named(depth: str,
     with pytest.raises(UserError) as refused:
         trained_config(tmp_path / depth)
     assert str(refused.value).endswith(f"; name one of the runs in it, such as {tmp_path}/outputs/first/b")
+
+
+def test_a_run_whose_name_is_mistyped_is_named(tmp_path: Path) -> None:
+    for name in ("fcbabf811672", "0123456789ab"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").touch()
+    for typed, advice in (
+        ("fcbabf81167", f". Did you mean '{tmp_path}/fcbabf811672'?"),
+        ("fcba", f". Did you mean '{tmp_path}/fcbabf811672'?"),
+        ("unlike", ""),
+        ("none/here", ""),
+    ):
+        with pytest.raises(UserError) as refused:
+            trained_config(tmp_path / typed)
+        assert str(refused.value).endswith(f"no folder of a run, in which there is a config.yaml{advice}")
 
 
 def change_result(folder: Path, **facts: Any) -> None:
@@ -259,10 +300,7 @@ def test_what_cannot_be_kept_is_refused_before_training() -> None:
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
-        (
-            lambda folder: (folder / "weights.pt").unlink(),
-            "kept no weights; the same command with keep=last retry=changed makes it again with them",
-        ),
+        (lambda folder: (folder / "weights.pt").unlink(), "kept no weights; .* makes it again with them"),
         (
             lambda folder: (folder / "weights.pt").write_bytes((folder / "weights.pt").read_bytes()[:-40]),
             "weights.pt: cannot be read",
@@ -291,6 +329,12 @@ def change(folder: Path, name: str, value: Any) -> None:
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on pictures with its weights."""
     return trained_on_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+def test_the_page_lists_all_that_the_file_holds(kept: Path) -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "weights.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", page.partition("## The file")[2], re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == torch.load(kept / "weights.pt").keys()
 
 
 def test_preprocess_takes_paths_pictures_arrays_and_tensors_alike(kept: Path) -> None:

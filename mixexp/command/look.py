@@ -236,7 +236,6 @@ COMMANDS = (
             ("mixexp status outputs/quickstart --watch 10", "the same every 10 seconds, until all is over"),
         ),
         more=("docs/sweeps.md", "docs/json.md"),
-        abbreviations=False,
         prepare=_watch_seconds,
         run=_status,
     ),

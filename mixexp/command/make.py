@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mixexp.command.tree import Command, names_and_overrides
-from mixexp.errors import RunsFailed, UserError, show
+from mixexp.errors import RunsFailed, UserError
 from mixexp.plan.options import code_now, config_dirs, options
 from mixexp.settings import CONF
 
@@ -19,7 +19,7 @@ MULTIRUN = ("-m", "--multirun")
 def _reproduce(arguments: argparse.Namespace) -> None:
     from mixexp.plan.compose import compose, is_sweep
     from mixexp.reporting.changes import typed
-    from mixexp.reporting.commands import show_table
+    from mixexp.reporting.commands import show_files, show_table
     from mixexp.reporting.write import write_report
     from mixexp.sweeping.application import application
     from mixexp.sweeping.launch import report_follows
@@ -47,7 +47,7 @@ def _reproduce(arguments: argparse.Namespace) -> None:
             written = write_report(
                 [folder], wrote=show_table(), options=[CONF, *own], changes=changes, code_now=code_now(own)
             )
-            show("\n".join(map(str, written)))
+            show_files(written)
         if failure is not None:
             failures.append(str(failure))
     if failures:

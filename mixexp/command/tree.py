@@ -34,8 +34,8 @@ class Command:
     examples: pairs of a command line and its meaning. more: the pages that say more. options: adds its options to a
     parser. overrides: whether words go on to Hydra: `run` then gets all words that are not options of the command as
     `words`. hydra_options: the options of Hydra that the command takes besides; None: Hydra reads and refuses them
-    itself. own_options: whether --config-dir has a meaning for it. abbreviations: whether the beginning of an option is
-    enough. prepare: takes the words that argparse cannot read, and gives the values that they mean and the others.
+    itself. own_options: whether --config-dir has a meaning for it. prepare: takes the words that argparse cannot read,
+    and gives the values that they mean and the others.
     """
 
     name: str
@@ -50,7 +50,6 @@ class Command:
     overrides: bool = False
     hydra_options: Collection[str] | None = ()
     own_options: bool = False
-    abbreviations: bool = True
     prepare: Callable[[Sequence[str]], tuple[dict[str, Any], list[str]]] = lambda words: ({}, [*words])
 
     def parser(self, whole: bool = True) -> Parser:
@@ -61,7 +60,7 @@ class Command:
             description=textwrap.fill(self.description, WIDTH),
             epilog=f"examples:\n{examples}\nmore: {', '.join(self.more)}",
             formatter_class=_Formatter,
-            allow_abbrev=self.abbreviations and not self.overrides,
+            allow_abbrev=False,  # an unknown option gets the nearest one
         )
         for name, number, meaning in self.positionals if whole or not self.overrides else ():
             parser.add_argument(re.split(r"\W", name)[0].lower(), nargs=number, metavar=name, help=meaning)

@@ -49,9 +49,9 @@ def changes(runs: Sequence[RunSpec]) -> dict[Path, list[str]]:
     return changed
 
 
-def to_remake(runs: Sequence[RunSpec]) -> set[Path]:
-    """The folders of the runs that ``retry=changed`` repeats."""
-    return set(changes([run for run in runs if run.config.retry == "changed"]))
+def to_remake(runs: Sequence[RunSpec]) -> dict[Path, list[str]]:
+    """Those of REASONS for which ``retry=changed`` repeats a run, by the run's folder."""
+    return changes([run for run in runs if run.config.retry == "changed"])
 
 
 def stale(runs: Sequence[RunSpec]) -> list[str]:

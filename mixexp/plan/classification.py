@@ -187,7 +187,9 @@ def _layers(mix: Mix, mix_layer: MixLayer, known: Sequence[str]) -> list[str]:
             hint = f" Did you mean {meant}?" if near is not None else ""
             errors.append(f"mix_layer: model has no layer {layer!r}; it has {listed(known)}.{hint}")
         elif layer != "input" and mix.blend is not None and mix.blend.input_only:
-            errors.append(f"mix_layer = {layer}: mix at the input instead; {mix.blend.input_only}")
+            errors.append(
+                f"mix_layer = {layer}: mix at the input instead, with mix_layer=input; {mix.blend.input_only}"
+            )
     return errors
 
 

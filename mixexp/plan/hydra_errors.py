@@ -15,6 +15,7 @@ from omegaconf.errors import GrammarParseError, InterpolationResolutionError, Mi
 
 from mixexp.errors import closest, refusal
 from mixexp.plan.options import options
+from mixexp.plan.overrides import unreadable
 from mixexp.plan.shapes import misshapen
 from mixexp.plan.unknown import NoSuchSetting, no_such_setting, partly_there
 from mixexp.settings import CONF
@@ -114,7 +115,7 @@ def explain(error: Exception, words: Sequence[str], folders: Sequence[Path]) -> 
     cause = error.__cause__
     groups = options(folders)
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: cannot be read; a value with special characters needs quotes, as in 'key=\"value\"'"
+        return f"{error.override}: {unreadable(str(error.override).partition('=')[2])}"
     for failure in (error, cause):
         if isinstance(failure, MissingMandatoryValue):
             return f"{failure.full_key or failure}: needs a value, {failure.full_key or 'key'}=..."

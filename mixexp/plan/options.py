@@ -40,6 +40,14 @@ def options(folders: Iterable[Path]) -> dict[str, dict[str, list[str]]]:
     return dict(sorted(by_group.items()))
 
 
+def _of_a_table(name: str) -> str:
+    """The advice for a word that is a key of a table; empty for any other."""
+    from mixexp.spec import reference  # mixexp list starts without it
+
+    keys = {key for section in reference.table() for key, *_ in section.keys}
+    return f" Did you mean 'table'? {name} is a key of a table." if name in keys else ""
+
+
 def describe(folders: Iterable[Path], group: str | None) -> str:
     """All groups with one line per option, or one group with its options' whole headers.
 
@@ -64,7 +72,8 @@ def describe(folders: Iterable[Path], group: str | None) -> str:
         return reference.as_text(reference.table() if name == "table" else reference.figures())
     if name not in groups:
         names = [*groups, "settings", "table", "figures"]
-        raise UserError(refusal(f"list {group}: no such group", closest(group, names), f"there are {', '.join(names)}"))
+        near = closest(group, names) or _of_a_table(name)
+        raise UserError(refusal(f"list {group}: no such group", near, f"there are {', '.join(names)}"))
     more = {
         option: [
             f"Edition {edition}: {why} mixexp reproduce {option} edition={edition}" for edition, why in reasons.items()

@@ -74,7 +74,16 @@ def _unreadable(word: str, reason: str, groups: Groups) -> str:
     value = word.partition("=")[2]
     if value.startswith(",") or value.endswith(",") or ",," in value:
         return f"{word}: a value is missing beside a comma; values have commas and no blanks between them"
-    return f"{word}: cannot be read; a value with special characters needs quotes, as in 'key=\"value\"'"
+    return f"{word}: {unreadable(value)}"
+
+
+def unreadable(value: str) -> str:
+    """The reason why Hydra cannot read a value."""
+    plain = re.sub(r"""\\.|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", "", value)
+    for opening, closing in ("()", "[]", "{}"):
+        if plain.count(opening) > plain.count(closing):
+            return f"cannot be read; its {opening} is not closed by a {closing}"
+    return "cannot be read; a value with special characters needs quotes, as in 'key=\"value\"'"
 
 
 def values(override: Override, groups: Groups) -> list[str]:

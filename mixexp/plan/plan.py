@@ -16,7 +16,7 @@ from mixexp.plan.loops import loop_of, task
 from mixexp.plan.options import known
 from mixexp.plan.references import References
 from mixexp.plan.resolved import resolve
-from mixexp.settings import flatten, lookup
+from mixexp.settings import NOT_SCIENTIFIC, flatten, lookup, under
 from mixexp.spec.claims import check_problems, claim_problems, groups_in, measures_in
 from mixexp.spec.experiments import experiment
 from mixexp.spec.figures import KINDS, figure_file, figure_problem
@@ -83,7 +83,7 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
         try:
             validate(config, here)
         except Refused as refused:
-            errors = [*refused.lines, *errors]
+            errors = [*(line for line in refused.lines if not _follows(line, refused.lines, overrides)), *errors]
         only_large = all(isinstance(error, TooLargeLine) for error in errors)
         for error in errors:
             (sizes if only_large else reasons).setdefault(error, []).append(" ".join(overrides) or "this run")
@@ -107,7 +107,13 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
         if name not in runs:
             typed = RunConfig.of(config)
             idle = _idle(typed, overrides)
-            telling = [word for word in overrides if word not in common and word.partition("=")[0] not in idle]
+            telling = [
+                word
+                for word in overrides
+                if word not in common
+                and (key := word.lstrip("+").partition("=")[0]) not in idle
+                and not under(key, NOT_SCIENTIFIC)
+            ]
             label = " ".join(telling) or config["name"]
             differs = references.differences(cell, config)
             beside = references.differences(cell, config, edition=True) if cell.edition else None
@@ -123,6 +129,13 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
 
 def _folder(config: Mapping[str, Any]) -> Path:
     return Path(str(config["output_dir"])).absolute() / str(config["name"])
+
+
+def _follows(line: str, lines: Sequence[str], words: Sequence[str]) -> bool:
+    """True for an error of a setting that nobody typed, where the alpha to which it refers has an error itself."""
+    key, _, value = line.partition(":")[0].partition(" = ")
+    typed = any(word.lstrip("+").startswith(f"{key}=") for word in words)
+    return key.endswith(f".{ALIAS}") and not typed and any(other.startswith(f"{ALIAS} = {value}:") for other in lines)
 
 
 def _budgets(config: Mapping[str, Any], cell: Sequence[str]) -> list[str]:

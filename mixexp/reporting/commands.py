@@ -53,9 +53,14 @@ def report(
             shown = [table_record(table, folder) for table, folder in tables]
             show_json("mixexp.report/1", {"tables": shown, "files": written})
         else:
-            show("\n".join(map(str, written)))
+            show_files(written)
     finally:
         gc.enable()
+
+
+def show_files(written: Sequence[Path]) -> None:
+    """Print the files of a report, and the page, which is the last of them, as the one to open."""
+    show("\n".join([*map(str, written), f"open in a browser: {written[-1]}"]))
 
 
 def compare(arguments: Namespace) -> None:

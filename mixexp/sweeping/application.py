@@ -13,6 +13,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -141,6 +142,18 @@ class _Flags(argparse.ArgumentParser):
         raise UserError(message)
 
 
+def _setting(flag: str, flags: Sequence[str]) -> str:
+    """The setting that an unknown flag is nearer to than to any flag; empty without one."""
+    first, dot, rest = flag.lstrip("-").partition(".")
+
+    def likeness(name: str) -> float:
+        return SequenceMatcher(None, first, name).ratio()
+
+    nearest = max({*Settings.model_fields, *options([CONF])}, key=likeness)
+    least = max(0.6, *(likeness(name.lstrip("-")) for name in flags))  # as errors.closest
+    return f"{nearest}{dot}{rest}" if likeness(nearest) > least else ""
+
+
 def _flags(words: Sequence[str], folders: Sequence[Path]) -> tuple[list[str], list[str]]:
     """The options of a command line, in Hydra's meaning, and its overrides.
 
@@ -159,16 +172,12 @@ def _flags(words: Sequence[str], folders: Sequence[Path]) -> tuple[list[str], li
     if unknown:
         name = unknown[0].partition("=")[0]
         long = [option for option in known if option.startswith("--")]
-        if "=" in unknown[0] and not closest(name.lower(), long):
-            raise UserError(f"{unknown[0]}: settings have no dashes. Did you mean {in_shell(unknown[0].lstrip('-'))}?")
-        near = closest(name.lower(), long)
+        near, key = closest(name.lower(), long), _setting(name, long)
+        if "=" in unknown[0] and (key or not near):
+            override = (key or name.lstrip("-")) + unknown[0].removeprefix(name)
+            raise UserError(f"{unknown[0]}: settings have no dashes.{meant(in_shell(override))}")
         value = words[words.index(unknown[0]) + 1 :][:1]
-        key = name.lstrip("-")
-        if (
-            value
-            and re.fullmatch(r"[\w.,]+", value[0])
-            and {key.partition(".")[0]} & {*Settings.model_fields, *options([CONF])}
-        ):
+        if key and value and re.fullmatch(r"[\w.,]+", value[0]):
             near = meant(in_shell(f"{key}={value[0]}"))
         raise UserError(refusal(f"{unknown[0]}: no such option", near, f"there are -m, {', '.join(sorted(long))}"))
     flags, left = [], list(arguments.overrides)

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Container, Generator, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,14 @@ from tqdm import tqdm
 
 from mixexp.errors import RunsFailed, show, warnings_as_notes
 from mixexp.files import put_aside, quantity
-from mixexp.plan.changes import stale, to_remake
+from mixexp.plan.changes import REASONS, stale, to_remake
 from mixexp.plan.composer import Composed
 from mixexp.plan.groups import import_options
 from mixexp.plan.loops import loop_of
 from mixexp.plan.plan import idle_axes, idle_words, other_classes, plan
 from mixexp.sweeping.signals import stop_on_signals
 from mixexp.sweeping.stream import DeviceStream
-from mixexp.text import escaped, one_line
+from mixexp.text import enumerated, escaped, one_line
 from mixexp.training.device import execution, make_deterministic
 from mixexp.training.folder import FILES, LOCK, headline
 from mixexp.training.logging import logged
@@ -167,10 +167,11 @@ def iterate(
         raise Busy(f"{run.folder}: another process is working on this run") from None
     with claim, contextlib.ExitStack() as after:
         state = load_state(run.folder)
-        if state.over and not to_remake([run]):
+        reasons = to_remake([run]).get(run.folder, []) if state.over else []
+        if state.over and not reasons:
             return state.result
         if state.over or (state.outcome == "damaged" and (run.folder / EARLIER).exists()):
-            set_aside(run.folder, note)
+            set_aside(run.folder, reasons, note)
             state = load_state(run.folder)
         for name in FILES:
             put_aside(run.folder / name, note, links=name not in (LOCK, "log.txt"))
@@ -239,9 +240,10 @@ def _family(folder: str) -> str:
     return _FAMILIES[folder]
 
 
-def set_aside(folder: Path, note: Callable[[str], None]) -> None:
+def set_aside(folder: Path, reasons: Iterable[str], note: Callable[[str], None]) -> None:
     """Move all of a run's files into a folder below its own, which readers skip, so that the run can be repeated.
 
+    reasons: those of REASONS that hold for it; none where an earlier call was interrupted.
     An interruption at any moment leaves a run that is over or a damaged one; the next call continues from there.
     """
     aside = folder / EARLIER / f"{time.strftime('%Y-%m-%dT%H%M%S')}-{secrets.token_hex(2)}"
@@ -250,10 +252,8 @@ def set_aside(folder: Path, note: Callable[[str], None]) -> None:
     # a run without metrics.csv is damaged; one with result.json does not continue
     for path in sorted(files, key=lambda path: (path.name == "result.json", path.name != "metrics.csv")):
         path.rename(aside / path.name)
-    note(
-        f"made with other data or code than there is now; what it left is kept in {aside.relative_to(folder)}, and the"
-        " run is made again"
-    )
+    why = enumerated([f"made {REASONS[reason]}" for reason in reasons] or ["set aside before, but not all of it"])
+    note(f"{why}; what it left is kept in {aside.relative_to(folder)}, and the run is made again")
 
 
 def quarantine(folder: Path, problem: str, note: Callable[[str], None]) -> None:

@@ -146,7 +146,7 @@ def _read_status(folder: Path, run: PlannedRun) -> RunStatus:
     evaluated = max(map(quantity, state.metrics.get("step", [])), default=0.0)
     fraction = min(max(evaluated, continued) / steps, 1.0) if steps else 0.0
     last = {name: values[-1] for name, values in state.metrics.items() if values[-1] is not None}
-    where = [f"evaluated last at step {evaluated:,.0f} of {steps:,.0f}"] if steps else []
+    where = [_reached(evaluated, continued, steps)] if steps else []
     if held(folder / LOCK):
         process, host = about.get("process"), about.get("host")
         if quantity(process) and isinstance(host, str):
@@ -159,6 +159,14 @@ def _read_status(folder: Path, run: PlannedRun) -> RunStatus:
     checkpoint = (folder / "checkpoint.pt").exists()
     words = "continues from its checkpoint" if checkpoint else "no checkpoint yet"
     return RunStatus(run, State.INTERRUPTED, "; ".join([*where, words]), fraction if checkpoint else 0.0)
+
+
+def _reached(evaluated: float, continued: float, steps: float) -> str:
+    """How far a run is known to be; the step of a checkpoint is not known without torch."""
+    if evaluated:
+        return f"evaluated last at step {evaluated:,.0f} of {steps:,.0f}"
+    since = f"continued at step {continued:,.0f} of {steps:,.0f}" if continued else f"{steps:,.0f} steps"
+    return f"{since}, not evaluated yet"
 
 
 def _planned(name: Any, about: Mapping[str, Any]) -> PlannedRun | None:

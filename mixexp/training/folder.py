@@ -233,8 +233,9 @@ def _version(name: str) -> str | None:
 
 def command_line() -> str:
     """The command as the user typed it, for a shell; `python -m mixexp` is mixexp there."""
-    name = Path(sys.argv[0]).name
-    return shlex.join(["mixexp" if name == "__main__.py" else name, *sys.argv[1:]])
+    program = Path(sys.argv[0])
+    named = program.name != "__main__.py" or program.parent.name != "mixexp"
+    return shlex.join([program.name if named else "mixexp", *sys.argv[1:]])
 
 
 def processor() -> str:

@@ -8,6 +8,7 @@ import io
 import itertools
 import os
 import re
+import shlex
 import statistics
 import sys
 from array import array
@@ -21,7 +22,7 @@ from mixexp.class_names import up_to_date
 from mixexp.errors import UserError, closest, closest_path, meant
 from mixexp.files import parse_yaml, read_ends, read_json, read_json_or_nothing, read_text, read_yaml
 from mixexp.settings import ADDED, OPTIONAL_KEYS, comparable, flatten, lookup
-from mixexp.text import in_shell, one_line, shorten
+from mixexp.text import command, in_shell, one_line, shorten
 
 Metrics = dict[str, Sequence[float | None]]
 """Columns of metrics.csv: a value for each evaluation, None where there is none."""
@@ -210,6 +211,12 @@ def _runs_of(folder: Path) -> str:
     return f"; name one of the runs in it, such as {in_shell(str(runs[0]))}" if runs else ""
 
 
+def _nearest(folder: Path) -> str:
+    """The advice for a folder that is not there, in the end of a sentence: the run beside it whose name is nearest."""
+    near = closest_path(folder, [run.name for run in run_folders(folder.parent)] if folder.parent.is_dir() else [])
+    return near and f".{near}"
+
+
 def read_environment(folder: Path, damage: list[str] | None = None) -> dict[str, Any]:
     """The environment.json of a run; empty where it cannot be read, in which case the reason is added to `damage`."""
     return _attempt(read_json, folder / "environment.json", [] if damage is None else damage)
@@ -218,7 +225,8 @@ def read_environment(folder: Path, damage: list[str] | None = None) -> dict[str,
 def trained_config(folder: Path) -> dict[str, Any]:
     """The configuration of a finished run that has kept its weights; raises UserError for any other folder."""
     if not (folder / "config.yaml").is_file():
-        raise UserError(f"{folder}: no folder of a run, in which there is a config.yaml{_runs_of(folder)}")
+        advice = _runs_of(folder) if folder.is_dir() else _nearest(folder)
+        raise UserError(f"{folder}: no folder of a run, in which there is a config.yaml{advice}")
     try:
         config = up_to_date(read_yaml(folder / "config.yaml"))
         ended = (folder / "result.json").exists()
@@ -236,9 +244,8 @@ def trained_config(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder}: its run {state}, and only a finished one has weights to look at")
     holders = ("weights.pt",) if config.get("keep") == "best" else ("weights.pt", "checkpoint.pt")
     if not any((folder / name).is_file() for name in holders):
-        raise UserError(
-            f"{folder}: its run kept no weights; the same command with keep=last retry=changed makes it again with them"
-        )
+        again = _with_weights(read_environment(folder), "best" if config.get("keep") == "best" else "last")
+        raise UserError(f"{folder}: its run kept no weights; {again}")
     # a record holds null where nothing refers to alpha, and lacks settings that are newer than it
     return {
         **dict.fromkeys(OPTIONAL_KEYS),
@@ -247,6 +254,18 @@ def trained_config(folder: Path) -> dict[str, Any]:
         **config,
         "alpha": 1.0 if config["alpha"] is None else config["alpha"],
     }
+
+
+def _with_weights(environment: Mapping[str, Any], keep: str) -> str:
+    """The advice to make a run again with its weights: the recorded command, unless a script or a search made it."""
+    options = {"keep": keep, "retry": "changed"}
+    try:
+        program, *words = shlex.split(str(environment.get("command", "")))
+    except ValueError:  # no closing quotation, or no word
+        program, words = "", []
+    if program != "mixexp" or not words or words[0] == "search":
+        return f"the same command with {command((), options)} makes it again with them"
+    return f"this makes it again with them: {command(words, options)}"
 
 
 def lacks_weights(folder: Path, keep: str) -> bool:
