@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from typing import Any
+from typing import Any, cast
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import IConfigRepository
@@ -57,4 +57,5 @@ class ReadOnce(IConfigRepository):
 def read_once(loader: ConfigLoader, read: dict[str, bytes] | None = None) -> None:
     """Let a loader read each file once from now on; read: the files that others have read already."""
     if isinstance(loader, ConfigLoaderImpl) and not isinstance(loader.repository, ReadOnce):
-        loader.repository = ReadOnce(loader.repository, read)
+        # Hydra copies it before use, and asks for no more than the interface
+        loader.repository = cast(Any, ReadOnce(loader.repository, read))
