@@ -341,6 +341,18 @@ def test_frames_of_unfinished_runs_have_gaps(swept: Any, tmp_path: Path) -> None
     )
 
 
+def test_a_setting_without_effect_is_nan_beside_numbers(tmp_path: Path) -> None:
+    for number, (mix, alpha) in enumerate((("none", "null"), ("mixup", "0.2"), ("mixup", "1"))):
+        folder = tmp_path / "some" / f"{number}123456789ab"
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(f"name: some\nchoices: {{mix: {mix}}}\nalpha: {alpha}\nseed: 1\n")
+        (folder / "metrics.csv").write_text("step,epoch,lr,accuracy\n5,1,0.1,0.5\n9,2,0.1,0.7\n")
+    frame = mixexp.runs(tmp_path / "some").metrics()
+    assert frame["run"].str[0].tolist() == ["0", "0", "1", "1", "2", "2"]
+    assert frame["alpha"].dtype == float and frame["alpha"].isna().tolist() == [True] * 2 + [False] * 4
+    assert frame.groupby("mix")["alpha"].mean()["mixup"] == 0.6 and frame["accuracy"].tolist() == [0.5, 0.7] * 3
+
+
 def test_failed_runs_of_a_sweep_are_said_and_the_others_kept(tmp_path: Path) -> None:
     (tmp_path / "own_mixes.py").write_text(
         "from mixexp.mix.mixes import Pairs\n"

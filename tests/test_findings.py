@@ -97,7 +97,7 @@ def test_the_best_and_what_is_not_told_apart_from_it_are_bold(tmp_path):
     assert lines["mixup"].startswith("| mixup | **52.75** ± 0.65 (4) | ") and "**" not in lines["none"]
     assert "mixup & \\textbf{52.75} $\\pm$ 0.65 (4)" in latex(table, "x") and "textbf{47" not in latex(table, "x")
     assert (
-        "Bold: the best of each column" in sheets.headline(table).legend
+        "Bold: the highest of each column" in sheets.headline(table).legend
         and "paired t-test" in sheets.headline(table).legend
     )
 
@@ -120,7 +120,7 @@ def test_each_row_has_its_best_where_columns_are_compared_and_nothing_published_
     )
     assert best(table).places == {(size, mix) for size in ("100", "500") for mix in naive(LEVELS, groups=2)}
     text = "\n".join(headline(table))
-    assert "**99" not in text and "the best of each row" in text and text.count("**") == 2 * len(best(table).places)
+    assert "**99" not in text and "the highest of each row" in text and text.count("**") == 2 * len(best(table).places)
 
 
 def test_measures_are_compared_down_each_and_by_their_own_direction(tmp_path):
@@ -147,7 +147,7 @@ def test_bold_and_words_agree_on_two_settings(tmp_path):
     assert len(best(table).places) == 4 and findings(table).startswith("Nothing is shown to differ from none: ")
     one = build_table([run for run in table.runs if run.setting("subset.n") == 100])
     assert best(one).places == {("100", "mixup")} and findings(one).startswith(
-        "The difference is more than the seeds' noise"
+        "The difference from none is more than the seeds' noise"
     )
 
 
@@ -183,7 +183,7 @@ def test_a_cell_that_takes_part_in_every_row_is_said_to(tmp_path):
             leave(tmp_path / f"{alpha}{seed}", (0.5 + seed / 70,), mix="mixup", seed=seed, table=table, alpha=alpha)
     made = build_table(load_runs(tmp_path))
     assert best(made).places == {("–", "none")}
-    assert best(made).legend.startswith("Bold: the best of each row, – / none included, and every cell not shown")
+    assert best(made).legend.startswith("Bold: the highest of each row, – / none included, and every cell not shown")
 
 
 def test_of_very_many_settings_none_is_the_best(tmp_path, monkeypatch):
@@ -282,7 +282,7 @@ def test_bold_and_stars_are_of_one_family_where_the_baseline_is_the_best(tmp_pat
     assert "Holm's correction over the table's comparisons)" in best(table).legend
     turned = table_of(tmp_path / "turned", levels, baseline="mixup")
     assert bold(turned) == set(levels), "the best has no comparison with bc"
-    assert "Holm's correction over all pairs of the table)" in best(turned).legend
+    assert "Holm's correction over all pairs within columns)" in best(turned).legend
 
 
 def test_the_same_numbers_are_as_good_as_one_another(tmp_path):
@@ -329,7 +329,7 @@ def test_a_worse_one_has_its_interval_the_same_way_round(tmp_path):
     gain = findings(table_of(tmp_path / "turned", {"none": LEVELS["none"], "mixup": LEVELS["mixup"]}, baseline="none"))
     assert findings(table) == gain.replace("better", "worse")
     assert gain.startswith(
-        "The difference is more than the seeds' noise (p < 0.05): mixup is 6.25 points better (95 % interval "
+        "The difference from none is more than the seeds' noise (p < 0.05): mixup is 6.25 points better (95 % interval "
     )
     error = table_of(
         tmp_path / "error",
@@ -427,7 +427,7 @@ def test_medians_have_words_and_a_single_run_a_warning(tmp_path):
         "mixup": tuple(0.5 + seed**2 / 1000 for seed in range(6)),
     }
     words = findings(table_of(tmp_path / "many", many, baseline="none", statistic="median"))
-    assert words.startswith("The difference is more than the seeds' noise (p < 0.05): mixup is 10.")
+    assert words.startswith("The difference from none is more than the seeds' noise (p < 0.05): mixup is 10.")
     single = table_of(tmp_path / "one", {"none": (0.5,)}, rows={"key": "mix"})
     assert (
         findings(single)

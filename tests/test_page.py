@@ -253,7 +253,7 @@ def test_what_was_trained_what_came_out_and_how_sure_it_is(opened, sweep, report
         assert (
             len(sheet.bold) == 1
             and len(sheet.intervals) == 5
-            and "Bold: the best of each row" in page.locator("#table-1").inner_text()
+            and "Bold: the highest of each row" in page.locator("#table-1").inner_text()
         )
         assert not page.locator("[data-grid=t1-rules] td b, .tests td b, #runs td b").count()
         page.locator("#metrics-1 summary").click()

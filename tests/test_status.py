@@ -153,7 +153,7 @@ def test_a_run_without_an_evaluation_was_at_no_step(tmp_path):
     begun(tmp_path / "again", continued_at_step=55)
     (tmp_path / "again" / "checkpoint.pt").touch()
     new, again = scan(tmp_path, [planned("new"), planned("again")])
-    assert new.detail == "100 steps, not evaluated yet; no checkpoint yet"
+    assert new.detail == "not evaluated yet, 100 steps in all; no checkpoint yet"
     assert again.detail == "continued at step 55 of 100, not evaluated yet; continues from its checkpoint"
     assert (new.fraction, again.fraction) == (0, 0.55)
 

@@ -250,6 +250,16 @@ def test_an_error_in_the_table_of_a_file_is_said_before_anything_is_written(tmp_
     assert not (tmp_path / "report").exists()
 
 
+def test_a_figure_of_a_setting_that_no_run_has_is_not_drawn_and_said(tmp_path, conf, made):
+    runs = leave_all(tmp_path / "runs", "mine", TABLE)
+    write(
+        conf, {"figures": [{"kind": "against", "x": "subset.m"}, {"kind": "against", "x": "subset.n", "file": "good"}]}
+    )
+    text = made(runs, conf=conf, drawn=True)
+    assert "Not drawn: figure against: no run has a value of x = subset.m. Did you mean 'subset.n'?" in text
+    assert "![good](good.png)" in text and not (tmp_path / "report" / "against.png").exists()
+
+
 def test_a_metric_of_a_file_is_refused_and_a_label_of_its_order_is_a_note_where_no_run_has_it(tmp_path, conf, made):
     runs = leave_all(tmp_path / "runs", "mine", TABLE)
     write(conf, {"metric": "f1"})

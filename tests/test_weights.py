@@ -208,8 +208,8 @@ def test_a_finished_run_without_the_weights_asked_for_is_made_again_on_request(
         code, out = command(capsys, *words, f"keep={keep}")
         assert code == 0 and "already finished" in out
         assert (
-            f"note: 1 finished run was made without the weights that keep asks for: {folder.name}; with retry=changed it"
-            " is made again, and nothing is lost" in out
+            f"note: 1 finished run was made without the weights that keep asks for: {folder.name}; retry=changed makes it"
+            " again\n" in out
         )
         code, out = command(capsys, "-m", *words, f"keep={keep}", "retry=changed")
         assert code == 0 and "1 done (0 of them before)" in out
@@ -238,7 +238,7 @@ def test_no_weights_are_missed_where_there_can_be_none_or_a_checkpoint_has_them(
     [
         (
             "mixexp -m 'loss.class_weights=[1,2]' mix=none,mixup keep=none",
-            "this makes it again with them: mixexp -m 'loss.class_weights=[1,2]' mix=none,mixup keep=last retry=changed",
+            "this makes it and the other runs of its sweep again with them: mixexp -m 'loss.class_weights=[1,2]' mix=none,mixup keep=last retry=changed",
         ),
         ("mixexp search few", "the same command with keep=last retry=changed makes it again with them"),
         ("script.py mix=mixup", "the same command with keep=last retry=changed makes it again with them"),

@@ -132,16 +132,19 @@ class Runs(Sequence[Run]):
         import pandas as pd
 
         differing = self.varying()
-        frames = []
-        for run in self:
-            frame = pd.DataFrame(
+        frames = [
+            pd.DataFrame(
                 {name: pd.array(list(values), dtype=float) for name, values in run.metrics.items()}, dtype=float
             )
-            beside = {"run": run.folder.name, **{key: _hashable(lookup(run.config, key)) for key in differing}}
-            for place, (key, value) in enumerate(beside.items()):
-                frame.insert(place, key, [value] * len(frame))
-            frames.append(frame)
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+            for run in self
+        ]
+        if not frames:
+            return pd.DataFrame()
+        beside = pd.DataFrame(
+            [{"run": run.folder.name, **{key: _hashable(lookup(run.config, key)) for key in differing}} for run in self]
+        )
+        of_rows = beside.loc[beside.index.repeat(list(map(len, frames)))].reset_index(drop=True)
+        return pd.concat([of_rows, pd.concat(frames, ignore_index=True)], axis=1)
 
 
 def _told(key: str) -> bool:

@@ -63,6 +63,7 @@ def stale(runs: Sequence[RunSpec]) -> list[str]:
         names = [folder.name for folder, differing in changed.items() if reason in differing]
         many, listed = len(names) > 1, ", ".join(names[:LISTED]) + ", ..." * (len(names) > LISTED)
         they, made = ("they are", "runs were made") if many else ("it is", "run was made")
-        advice = f"; {they} made again" if again else f"; with retry=changed {they} made again, and nothing is lost"
+        both = "" if reason == WEIGHTS else ", another name=... keeps both"
+        advice = f"; {they} made again" if again else f"; retry=changed makes {'them' if many else 'it'} again{both}"
         notes += [f"note: {len(names)} finished {made} {words}: {listed}{advice}"] * bool(names)
     return notes

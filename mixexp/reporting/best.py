@@ -75,7 +75,7 @@ def _best(table: Table, rule: str | None) -> Best:
             stood.setdefault(place, True)
         if p is not None and p < 1 - LEVEL and result.difference is not None:
             stood[second if (result.difference > 0) == _higher(table, group) else first] = False
-    family = "the table's comparisons" if own_family else "all pairs of the table"
+    family = "the table's comparisons" if own_family else f"all pairs within {_groups(axis)}s"
     bold = frozenset(place for place, best in stood.items() if best)
     return Best(bold, _legend(table, axis, groups, stood, family))
 
@@ -92,7 +92,7 @@ def _top(table: Table, group: Group, results: Sequence[tuple[Group, str, str, Pa
 
 def _legend(table: Table, axis: str, groups: Sequence[Group], tested: Collection[Place], family: str) -> str:
     """The meaning of bold, or why nothing is; tested: the places of the cells that others are compared with."""
-    least, group = table.statistic.least, "column" if axis == "rows" else "row"
+    least, group = table.statistic.least, _groups(axis)
     cells = [cell for members in groups for cell in members.cells.values() if cell.scores]
     if tested:
         # with settings that a row's own does not apply to, such as alpha for none
@@ -103,8 +103,10 @@ def _legend(table: Table, axis: str, groups: Sequence[Group], tested: Collection
         diverged = f" or {have} diverged runs" * any("diverged" in endings for endings in table.lost.values())
         reason = f"which {share} fewer than {least} seeds with any other cell{diverged}"
         out = f" Left out: {_named(left)}, {reason}." if left else ""
+        highest = {_higher(table, members) for members in groups}
+        best = "the best" if len(highest) > 1 else f"the {'highest' if highest.pop() else 'lowest'}"
         return (
-            f"Bold: the best of each {group}{beside}, and every cell not shown to be worse than another"
+            f"Bold: {best} of each {group}{beside}, and every cell not shown to be worse than another"
             f" ({table.statistic.test} over shared seeds, p < {1 - LEVEL:.2g} after Holm's correction over {family})."
             f"{out}"
         )
@@ -116,6 +118,11 @@ def _legend(table: Table, axis: str, groups: Sequence[Group], tested: Collection
         else f"no two cells of a {group} share {least} seeds{alike}"
     )
     return f"Nothing is bold: {why}." if most else ""
+
+
+def _groups(axis: str) -> str:
+    """The word for the cells that are compared along an axis."""
+    return "column" if axis == "rows" else "row"
 
 
 def _named(places: Sequence[Place]) -> str:

@@ -53,7 +53,7 @@ def findings(table: Table, rule: str | None = None) -> str:
         f" {'is' if len(shown) == 1 else 'are'}"
     )
     if len(tested) == 1:
-        of = "The difference is"
+        of = f"The difference{f' from {baseline}' if baseline else ''} is"
     return (
         f"{of} more than the seeds' noise (p < {1 - LEVEL:.2g}{' after Holm' * (len(tested) > 1)}):"
         f" {'; '.join(told)}{more}.{rest}"

@@ -165,8 +165,9 @@ def _reached(evaluated: float, continued: float, steps: float) -> str:
     """How far a run is known to be; the step of a checkpoint is not known without torch."""
     if evaluated:
         return f"evaluated last at step {evaluated:,.0f} of {steps:,.0f}"
-    since = f"continued at step {continued:,.0f} of {steps:,.0f}" if continued else f"{steps:,.0f} steps"
-    return f"{since}, not evaluated yet"
+    if continued:
+        return f"continued at step {continued:,.0f} of {steps:,.0f}, not evaluated yet"
+    return f"not evaluated yet, {steps:,.0f} steps in all"
 
 
 def _planned(name: Any, about: Mapping[str, Any]) -> PlannedRun | None:

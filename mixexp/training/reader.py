@@ -265,7 +265,9 @@ def _with_weights(environment: Mapping[str, Any], keep: str) -> str:
         program, words = "", []
     if program != "mixexp" or not words or words[0] == "search":
         return f"the same command with {command((), options)} makes it again with them"
-    return f"this makes it again with them: {command(words, options)}"
+    several = words[0] == "reproduce" or not {"-m", "--multirun"}.isdisjoint(words)
+    what = "it and the other runs of its sweep" if several else "it"
+    return f"this makes {what} again with them: {command(words, options)}"
 
 
 def lacks_weights(folder: Path, keep: str) -> bool:

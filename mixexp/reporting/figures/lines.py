@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mixexp.errors import UserError
+from mixexp.errors import UserError, closest
 from mixexp.metrics import RULES
 from mixexp.reporting.cells import entries_of
 from mixexp.reporting.entries import among, label
@@ -34,6 +34,10 @@ def against(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     `y` is a metric, or the label of one of the table's measures; lines that are too many for one panel are distributed
     over several.
     """
+    runs = runs_of(table, Entry("", {}))
+    if all(run.setting(spec["x"]) is None for run in runs):
+        known = dict.fromkeys(name for run in runs for name in run.settings)
+        raise UserError(f"no run has a value of x = {spec['x']}.{closest(spec['x'], known)}")
     lines = [(entry, _points(table, entry, spec)) for entry in entries_of(table, spec["by"])]
     words = sorted({x for _, points in lines for x in points if isinstance(x, str)})
     source = {
