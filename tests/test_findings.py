@@ -175,6 +175,17 @@ def test_too_few_seeds_leave_nothing_bold_and_a_cell_with_fewer_out(tmp_path):
     assert best(table).legend == "Nothing is bold: no two cells of a column share 3 seeds of runs that are alike."
 
 
+@pytest.mark.parametrize("baseline", ["all", None, "none", "500"])
+def test_to_swap_rows_and_columns_changes_no_test(baseline, tmp_path):
+    axes = {"rows": {"label": "images", "key": "subset.n"}, "columns": {"label": "mixing", "key": "mix"}}
+    found = []
+    for swap in (False, True):
+        table = table_of(tmp_path / str(swap), sizes=(100, 500), baseline=baseline, swap=swap, **axes)
+        tests = [(one.place, one.ours, one.theirs, one.adjusted) for one in contrasts(table)]
+        found.append((tests, {frozenset(place) for place in best(table).places}, findings(table)))
+    assert found[0] == found[1] and len(found[0][0]) >= 3
+
+
 def test_a_cell_that_takes_part_in_every_row_is_said_to(tmp_path):
     table = {**PLAIN, "rows": {"label": "alpha", "key": "alpha"}, "columns": {"label": "mixing", "key": "mix"}}
     for seed in range(3):

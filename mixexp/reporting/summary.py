@@ -222,12 +222,14 @@ def baseline_problem(table: Table) -> str:
 def compared_axis(table: Table) -> str:
     """The axis along which runs are compared: that of the baseline, and never that of measures.
 
-    Measures are different quantities of the same runs.
+    Measures are different quantities of the same runs. Without a baseline on an axis it is the columns, wherever
+    `swap` shows them.
     """
-    for axis in ("columns", "rows"):
+    first, second = ("rows", "columns") if table.spec["swap"] else ("columns", "rows")
+    for axis in (first, second):
         if _comparable(table, axis) and table.spec["baseline"] in [entry.label for entry in getattr(table, axis)]:
             return axis
-    return "columns" if _comparable(table, "columns") and len(table.columns) > 1 else "rows"
+    return first if _comparable(table, first) and len(getattr(table, first)) > 1 else second
 
 
 def _comparable(table: Table, axis: str) -> bool:
