@@ -175,6 +175,16 @@ def test_too_few_seeds_leave_nothing_bold_and_a_cell_with_fewer_out(tmp_path):
     assert best(table).legend == "Nothing is bold: no two cells of a column share 3 seeds of runs that are alike."
 
 
+def test_a_number_has_the_name_of_its_setting(tmp_path):
+    axes = {"rows": {"label": "mixing", "key": "mix"}, "columns": {"label": "images", "key": "subset.n"}}
+    for n, levels in ((100, (0.300, 0.311, 0.322)), (500, (0.400, 0.412, 0.423)), (900, (0.501, 0.512, 0.521))):
+        for seed, level in enumerate(levels):
+            leave(tmp_path / f"{n}{seed}", (level,), n=n, seed=seed, table={**PLAIN, **axes, "baseline": "500"})
+    words = findings(build_table(load_runs(tmp_path)))
+    assert words.startswith("Of 2 comparisons with images 500, 2 are more than the seeds' noise")
+    assert "images 100 is 10.07 points worse" in words and "images 900 is 9.97 points better" in words
+
+
 @pytest.mark.parametrize("baseline", ["all", None, "none", "500"])
 def test_to_swap_rows_and_columns_changes_no_test(baseline, tmp_path):
     axes = {"rows": {"label": "images", "key": "subset.n"}, "columns": {"label": "mixing", "key": "mix"}}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mixexp.reporting import sheets
 from mixexp.reporting.entries import label
 from mixexp.reporting.stats import LEVEL, POWER
-from mixexp.reporting.summary import Contrast, compared_groups, contrasts
+from mixexp.reporting.summary import Contrast, compared_axis, compared_groups, contrasts
 from mixexp.reporting.tables import Table, spec_of
 from mixexp.settings import REPEATS
 from mixexp.spec.table import scale
 
+_NUMBER = re.compile(r"[−-]?[\d.,]+(e[+-]?\d+)?")
 MOST_SHOWN = 1e7
 """The size from which numbers are shown with two figures."""
 MOST_NAMED = 5
@@ -37,7 +39,7 @@ def findings(table: Table, rule: str | None = None) -> str:
         return _untested(table, rule, max(contrast.result.n for contrast in comparisons))
     shown = [contrast for contrast in tested if contrast.significant]
     common = {contrast.theirs for contrast in comparisons}
-    baseline = common.pop() if len(common) == 1 else ""
+    baseline = _name(table, common.pop()) if len(common) == 1 else ""
     left = len(comparisons) - len(tested)
     rest = f" {left} more could not be tested." if left else ""
     if not shown:
@@ -110,7 +112,8 @@ def _told(table: Table, contrast: Contrast, baseline: str, named: bool, several:
     if interval is not None:
         low, high = sorted(end if difference > 0 else -end for end in (interval.low, interval.high))
         reach = f" ({'95 % interval ' * named}{_size(low, spec)} to {_size(high, spec)})"
-    first, second = (contrast.ours, contrast.theirs) if baseline or gain > 0 else (contrast.theirs, contrast.ours)
+    ours, theirs = _name(table, contrast.ours), _name(table, contrast.theirs)
+    first, second = (ours, theirs) if baseline or gain > 0 else (theirs, ours)
     worse, than = (gain < 0, "") if baseline else (False, f" than {second}")
     where = f" ({contrast.place if measure else _at(table, contrast.place)})" if several else ""
     size = _points(spec, _size(abs(gain), spec))
@@ -140,9 +143,18 @@ def _size(value: float, spec: Mapping[str, Any]) -> str:
     )
 
 
+def _name(table: Table, compared: str) -> str:
+    """A compared row or column as a sentence has it: a number with its axis's label, "alpha 0.2"."""
+    return _with_label(table, compared_axis(table), compared) if _NUMBER.fullmatch(compared) else compared
+
+
 def _at(table: Table, place: str) -> str:
     """A row or a column by its axis's label: "training images 500"."""
     axis = next(axis for axis in ("rows", "columns") if any(entry.label == place for entry in getattr(table, axis)))
+    return _with_label(table, axis, place)
+
+
+def _with_label(table: Table, axis: str, place: str) -> str:
     name = label(table.spec[axis].get("label") or "")
     return f"{name} {place}" if name and table.spec[axis].get("key") else place
 
