@@ -7,14 +7,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from mixexp.reporting.cells import in_words
 from mixexp.reporting.stats import LEVEL, Paired, holm
 from mixexp.reporting.summary import ComparedCell, Group, compared, compared_axis, compared_groups, contrasts
 from mixexp.reporting.tables import Table, spec_of
 
 MOST_COMPARED = 16
 """The most cells of a group; with more pairs, no realistic number of seeds would distinguish two of them."""
-LISTED = 4
-"""The most cells that the sentence on bold names."""
 Place = tuple[str, str]
 
 
@@ -97,12 +96,12 @@ def _legend(table: Table, axis: str, groups: Sequence[Group], tested: Collection
     if tested:
         # with settings that a row's own does not apply to, such as alpha for none
         everywhere = [place for place, count in Counter(cell.place for cell in cells).items() if count > 1]
-        beside = f", {_named(everywhere)} included" if everywhere else ""
+        beside = f", {in_words(everywhere)} included" if everywhere else ""
         left = [place for place in dict.fromkeys(cell.place for cell in cells) if place not in tested]
         share, have = ("share", "have") if len(left) > 1 else ("shares", "has")
         diverged = f" or {have} diverged runs" * any("diverged" in endings for endings in table.lost.values())
         reason = f"which {share} fewer than {least} seeds with any other cell{diverged}"
-        out = f" Left out: {_named(left)}, {reason}." if left else ""
+        out = f" Left out: {in_words(left)}, {reason}." if left else ""
         highest = {_higher(table, members) for members in groups}
         best = "the best" if len(highest) > 1 else f"the {'highest' if highest.pop() else 'lowest'}"
         return (
@@ -123,11 +122,6 @@ def _legend(table: Table, axis: str, groups: Sequence[Group], tested: Collection
 def _groups(axis: str) -> str:
     """The word for the cells that are compared along an axis."""
     return "column" if axis == "rows" else "row"
-
-
-def _named(places: Sequence[Place]) -> str:
-    """Cells by the labels of their rows and columns, the first few."""
-    return "; ".join(" / ".join(place) for place in places[:LISTED]) + "; ..." * (len(places) > LISTED)
 
 
 def _pairs(table: Table, group: Group) -> Iterator[tuple[str, str, Paired]]:

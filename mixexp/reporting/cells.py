@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mixexp.reporting.tables import Entry, Table, runs_of
 from mixexp.training.reader import Run
+
+LISTED = 4
+"""The most cells that a sentence names."""
+
+
+def in_words(places: Sequence[tuple[str, str]]) -> str:
+    """Cells by the labels of their rows and columns, the first few."""
+    return "; ".join(" / ".join(place) for place in places[:LISTED]) + "; ..." * (len(places) > LISTED)
 
 
 def entries_of(table: Table, axis: str) -> list[Entry]:

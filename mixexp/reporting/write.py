@@ -16,6 +16,7 @@ from mixexp.errors import UserError, note
 from mixexp.files import put_aside, read_text, write_atomically
 from mixexp.metrics import RULES
 from mixexp.reporting import shots
+from mixexp.reporting.cells import in_words
 from mixexp.reporting.changes import NOTHING, Changes, check_files
 from mixexp.reporting.claim_sheets import records as claim_records
 from mixexp.reporting.claims import Decided, decide, family, only
@@ -44,8 +45,6 @@ TABLE_FILES = (
 PAGE = "report.html"
 POOLING = ("against", "curves", "confusion", "per_class", "cost", "probe")
 """The kinds of figures that show all runs of a cell together, also unlike ones."""
-LISTED = 4
-"""The most cells that a caption names."""
 LOCK, WAIT_SECONDS = ".lock", 600
 
 
@@ -299,9 +298,7 @@ def _figures(table: Table, folder: Path, others: Collection[str] | None = None) 
 
 def _together(table: Table) -> str:
     """A caption's sentence on the cells of unlike runs, of which the table has no mean; empty without one."""
-    places = [" / ".join(place) for place in table.unlike]
-    names = "; ".join(places[:LISTED]) + "; ..." * (len(places) > LISTED)
-    return f" Unlike runs are together in {names}: see the notes." if places else ""
+    return f" Unlike runs are together in {in_words(list(table.unlike))}: see the notes." if table.unlike else ""
 
 
 def write_files(folder: Path, texts: dict[str, str]) -> list[Path]:
