@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.optim import optimizer as wrappers
 
 FUSED_ON = ("cpu", "cuda")
 RATE_ON_DEVICE = ("cuda",)
 """Devices that read the learning rate from a tensor of their own, so that a captured step follows the schedule."""
+
+
+def _plain(step: Callable[..., Any]) -> Callable[..., Any]:
+    """An optimizer's step without torch's wrappers, whose first call imports torch's compiler, for 1.3 s."""
+    return torch.no_grad()(inspect.unwrap(step, stop=lambda one: one.__code__.co_filename != wrappers.__file__))
+
+
+class _SGD(torch.optim.SGD):
+    step = _plain(torch.optim.SGD.step)
+
+
+class _Adam(torch.optim.Adam):
+    step = _plain(torch.optim.Adam.step)
 
 
 def _fused(parameters: list[nn.Parameter]) -> bool:
@@ -59,7 +74,7 @@ def sgd(
     if nesterov and momentum == 0:
         raise ValueError("optimizer.nesterov = true needs optimizer.momentum > 0")
     parameters = list(parameters)
-    return torch.optim.SGD(
+    return _SGD(
         parameters,
         lr=_rate(lr, parameters),
         momentum=momentum,
@@ -83,7 +98,7 @@ def adam(
     uncorrected one: its 1e-7 corresponds to 1e-7 / √(1 − β₂ᵗ) here at step t.
     """
     parameters = list(parameters)
-    return torch.optim.Adam(
+    return _Adam(
         parameters,
         lr=_rate(lr, parameters),
         betas=(beta1, beta2),

@@ -37,7 +37,7 @@ GROUP_PARTS = {
     "loss",
 }
 LEVELS = [
-    {"text", "files", "metrics", "streams", "labels", "class_names", "settings", "training"},
+    {"text", "files", "metrics", "eager", "streams", "labels", "class_names", "settings", "training"},
     {"errors"},
     {"training.reader", "training.task", "project"},
     {"spec"},

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mixexp.eager import prepare_compiler
 from mixexp.errors import UserError
 from mixexp.files import atomically
 from mixexp.inference.trained import Trained
@@ -47,6 +48,7 @@ def export(trained: Trained, name: str, path: Path, images: Tensor) -> float:
         raise UserError(
             f"export --to {name}: it needs {', '.join(missing)}, not installed here; pip install 'mixexp[export]'"
         )
+    prepare_compiler()
     with atomically(path) as partial:
         try:
             chosen.write(trained, partial, images[:2], description(trained))

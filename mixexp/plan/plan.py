@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mixexp.eager import spare_compiler
 from mixexp.errors import UserError, closest
 from mixexp.plan.checks import Refused, validate
 from mixexp.plan.composer import Composed
@@ -74,6 +75,7 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
 
     words: each cell's overrides. here: whether this machine is to train them, and has to be large enough.
     """
+    spare_compiler()
     resolved = [resolve(cell, overrides) for cell, overrides in zip(cells, words, strict=True)]
     reasons: dict[str, list[str]] = {}
     sizes: dict[str, list[str]] = {}

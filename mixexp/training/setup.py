@@ -12,6 +12,7 @@ import torch
 
 from mixexp import streams
 from mixexp.build import telling
+from mixexp.eager import spare_compiler
 from mixexp.errors import UserError, note
 from mixexp.loss import Loss
 from mixexp.probe import Probe, Subject
@@ -67,6 +68,7 @@ def setup(config: RunConfig) -> RunParts:
 
     Weights are drawn on the CPU, so that every device starts from the same.
     """
+    spare_compiler()
     run = execution(config)
     dataset, splits = data.load(config.dataset, config.trusted)
     groups = {group: config.build(group) for group in ("sampling", "augment", "mix", "mix_layer")}

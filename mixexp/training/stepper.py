@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mixexp import streams
+from mixexp.eager import prepare_compiler
 from mixexp.errors import UserError
 from mixexp.speed import Mode
 from mixexp.training.batches import Batch, Batches
@@ -105,8 +106,6 @@ class Stepper:
 
     def _first(self, kind: tuple[str, int], step: int, batch: Batch, whole: int) -> None:
         """Take the first step of a layer and size, and classify it."""
-        from torch._dynamo.exc import TorchDynamoException
-
         # an epoch's last, partial batch would need a compilation of its own for a single step
         self._known[kind] = self._compiled(self._forward) if self._compiles and kind[1] == whole else self._forward
         before = host_state(self._modules)
@@ -115,7 +114,7 @@ class Stepper:
                 self._step(batch, kind[0], self._known[kind])
                 if not drawn():
                     self._draws_nothing.add(kind)
-        except TorchDynamoException as error:  # raised for the gradient, after the forward pass has been traced
+        except _compiler_error() as error:  # raised for the gradient, after the forward pass has been traced
             raise UserError(
                 f"speed = {self._mode.name}: cannot be compiled, {_first_line(error)}; speed=eager runs it"
             ) from error
@@ -183,6 +182,7 @@ class Stepper:
 
     def _compiled(self, forward: Forward) -> Forward:
         """The forward pass, compiled for one shape and layer."""
+        prepare_compiler()
         import torch._inductor.config as inductor
         from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
@@ -211,6 +211,13 @@ class Stepper:
                 return compiled(*arguments)
 
         return call
+
+
+def _compiler_error() -> type[Exception]:
+    """The error of torch's compiler, which is imported where one has been raised."""
+    from torch._dynamo.exc import TorchDynamoException
+
+    return TorchDynamoException
 
 
 def host_state(modules: Sequence[nn.Module]) -> Any:
