@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import abc
-from typing import Literal
+import math
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 
 class Sampling(abc.ABC):
     """A rule for the order of one epoch, from the training labels."""
 
     equalises_classes: bool = False
-    """True: an epoch holds equally many images of every class, so that class weights would correct a second time."""
+    """True: an epoch makes up for class sizes, so that class weights would correct a second time."""
 
     repeats: bool = False
     """True: an epoch can hold an image more than once."""
 
+    def at(self, epoch: int, epochs: float) -> Sampling:
+        """The rule of an epoch, counted from 0, of a run of `epochs`: itself, unless it changes during a run."""
+        return self
+
+    def check_budget(self, epochs: float) -> None:  # noqa: B027  most go with any budget
+        """Raise ValueError if a setting has no effect in a run of this many epochs."""
+
     @abc.abstractmethod
     def epoch_size(self, counts: np.ndarray) -> int:
-        """Number of images in an epoch, from the class counts, int64 [C]."""
+        """Number of images in an epoch, from the class counts, int64 [C]; ValueError if epochs would differ in it."""
 
     @abc.abstractmethod
     def order(self, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -66,3 +75,67 @@ class BalancedSampling(Sampling):
             members = np.flatnonzero(labels == c)
             parts += [np.tile(members, whole), rng.choice(members, rest, replace=False)]
         return rng.permutation(np.concatenate(parts))
+
+
+class WeightedSampling(Sampling):
+    """As many images as there are, drawn with replacement: class c with probability n_c^q / Σ_k n_k^q.
+
+    Source: Kang et al. 2020, eq. 1, where q = 1 is instance-balanced, 0 class-balanced and 1/2 square-root sampling.
+    An epoch may lack an image or a small class.
+    Differs from the paper: nothing.
+    """
+
+    repeats = True
+
+    def __init__(self, q: Annotated[float, Field(ge=0, le=1)]) -> None:
+        self.q = q
+        self.equalises_classes = q < 1
+
+    def epoch_size(self, counts: np.ndarray) -> int:
+        return int(counts.sum())
+
+    def order(self, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        by_class, counts = labels.argsort(kind="stable"), np.bincount(labels)
+        shares = np.where(counts > 0, np.maximum(counts, 1.0) ** self.q, 0.0)
+        drawn = rng.choice(len(counts), size=len(labels), p=shares / shares.sum())
+        return by_class[counts.cumsum()[drawn] - 1 - rng.integers(counts[drawn])]
+
+
+class Deferred(Sampling):
+    """Another sampling in the last part of a run: deferred re-sampling (Cao et al. 2019, DRS in its code).
+
+    first, then: the two samplings; after: the fraction of the epochs that the first one has, 160 / 200 in the source.
+    The change is at the beginning of an epoch.
+    Differs from the paper: nothing.
+    """
+
+    def __init__(self, first: Sampling, then: Sampling, after: Annotated[float, Field(gt=0, lt=1)]) -> None:
+        self.first, self.then, self.after = first, then, after
+        self.equalises_classes = first.equalises_classes or then.equalises_classes
+        self.repeats = first.repeats or then.repeats
+
+    def at(self, epoch: int, epochs: float) -> Sampling:
+        return (self.first if epoch < change(self.after, epochs) else self.then).at(epoch, epochs)
+
+    def check_budget(self, epochs: float) -> None:
+        if change(self.after, epochs) == 0:
+            raise ValueError(
+                f"sampling.after = {self.after}: none of the run's epochs, {epochs:g}, is before the change"
+            )
+
+    def epoch_size(self, counts: np.ndarray) -> int:
+        first, then = self.first.epoch_size(counts), self.then.epoch_size(counts)
+        if first != then:
+            raise ValueError(
+                f"sampling: epochs of {first} images first and of {then} then; both need one size, as those of"
+                " mixexp.sampling.Natural and WeightedSampling have"
+            )
+        return first
+
+    def order(self, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return self.first.order(labels, rng)
+
+
+def change(after: float, epochs: float) -> int:
+    """The first epoch, counted from 0, past a fraction of a run of `epochs`."""
+    return math.floor(after * epochs + 1e-9)  # 0.8 * 5 is 4, not a rounding error less

@@ -88,11 +88,11 @@ def train(
     stateful = {"network": network, "loss": loss, "optimizer": optimizer, "loss_sum": loss_sum}
     session = Session(folder, config, budget.steps, made_by, stateful)
     while_training = probe is not None and probe.while_training
-    session.resume(functools.partial(budget.same_so_far, schedule), warm_starts, while_training)
+    session.resume(functools.partial(budget.same_so_far, schedule, parts.sampling), warm_starts, while_training)
     facts = {**metadata, **describe(run), "speed": {"mode": mode.name, "why": mode.why}, **parts.facts()}
     session.start(facts, metric_columns(config.validation > 0))
     groups = (parts.sampling, parts.augment, mix, parts.mix_layer, parts.selected.train_labels)
-    draw = functools.partial(draw_epoch, *groups, config.seed, parts.batch_size, budget.steps_per_epoch)
+    draw = functools.partial(draw_epoch, *groups, config.seed, parts.batch_size, budget.steps_per_epoch, budget.epochs)
     batches = Batches(draw, budget, run.device)
     modules = (network, loss)
     stepper = Stepper(mode, update, forward, capturable(optimizer), modules, run.device, config.seed, folder.note)

@@ -175,6 +175,7 @@ def test_a_range_makes_the_runs_of_its_numbers_typed_one_by_one(command: Command
     assert ranged == typed and len(re.findall("missing  alpha=", typed)) == 4
 
 
+SAMPLINGS = "balanced, deferred, natural, oversample, square_root, undersample"
 EMPTY = "it is empty, so a sweep has no cells"
 
 
@@ -194,16 +195,10 @@ EMPTY = "it is empty, so a sweep has no cells"
         ("seed=range(0,5,0)", "a step of 0 never ends"),
         ("alpha=range(0.1,inf,0.1)", "a range is from a number to a number by a number"),
         ("seed=range(1000000000)", "1,000,000,000 values; 100,000 is the most"),
-        (
-            "sampling=glob(x*)",
-            "it matches no option, so a sweep has no cells; there are natural, oversample, undersample.",
-        ),
+        ("sampling=glob(x*)", f"it matches no option, so a sweep has no cells; there are {SAMPLINGS}."),
         (
             "sampling=glob(ntural)",
-            (
-                "it matches no option, so a sweep has no cells; there are natural, oversample, undersample. Did you"
-                " mean 'natural'?"
-            ),
+            (f"it matches no option, so a sweep has no cells; there are {SAMPLINGS}. Did you mean 'natural'?"),
         ),
         (
             "seed=glob(x*)",

@@ -3,6 +3,7 @@ data.select_data."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,14 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from running import option
+from scipy import stats
 
 from mixexp import streams
 from mixexp.build import build
 from mixexp.dataset import Splits
 from mixexp.imbalance import LongTail, MinorityClasses, NoImbalance, cut
 from mixexp.label_noise import NoNoise, Uniform
-from mixexp.sampling import BalancedSampling, Natural
+from mixexp.sampling import BalancedSampling, Deferred, Natural, WeightedSampling, change
 from mixexp.subset import Balanced, Full, Head
 from mixexp.training import data
 
@@ -115,10 +117,11 @@ def test_every_sampling_keeps_its_promises(path: Path, labels: np.ndarray, seed:
     order = sampling.order(labels, rng(seed))
     assert len(order) == sampling.epoch_size(np.bincount(labels, minlength=4))
     assert order.min() >= 0 and order.max() < len(labels)
-    visited = np.bincount(labels[order], minlength=4)
-    if sampling.equalises_classes:
-        assert len(set(visited[visited > 0])) == 1
-    assert ((visited > 0) == (np.bincount(labels, minlength=4) > 0)).all()
+    visited, there = np.bincount(labels[order], minlength=4), np.bincount(labels, minlength=4)
+    assert not visited[there == 0].any()
+    if not isinstance(sampling, WeightedSampling):  # which draws at random
+        assert visited[there > 0].all()
+        assert len(set(visited[visited > 0])) == 1 or not sampling.equalises_classes or sampling.at(0, 5) != sampling
 
 
 @pytest.mark.parametrize("path", options("sampling"), ids=lambda path: path.stem)
@@ -326,10 +329,55 @@ def test_undersampling_repeats_nothing_and_uses_the_smallest_class_whole(labels:
         assert set(np.flatnonzero(labels == c)) <= set(order)
 
 
+@pytest.mark.parametrize("q", [0.0, 0.5, 1.0])
+def test_weighted_sampling_draws_classes_by_a_power_of_their_size_and_their_images_alike(q: float) -> None:
+    counts = np.array([600, 0, 60, 6])
+    labels = rng(1).permutation(np.repeat(np.arange(4), counts))
+    sampling = WeightedSampling(q)
+    orders = np.concatenate([sampling.order(labels, rng(seed)) for seed in range(60)])
+    n = len(orders)
+    assert n == 60 * sampling.epoch_size(counts) == 60 * 666
+    weights = [count**q if count else 0 for count in counts.tolist()]
+    for c, weight in enumerate(weights):
+        share = weight / sum(weights)
+        assert abs(np.count_nonzero(labels[orders] == c) - n * share) <= 5 * math.sqrt(n * share * (1 - share))
+    for c in (2, 3):
+        visits = np.bincount(orders, minlength=len(labels))[labels == c]
+        mean = visits.mean()
+        assert abs(visits - mean).max() <= 5 * math.sqrt(mean)
+
+
+def test_weighted_sampling_is_torchs_weighted_sampler_in_distribution() -> None:
+    """LDAM-DRW's balanced sampler is torch's, with 1 / n_c as weights."""
+    labels = np.repeat([0, 1, 2], [300, 30, 3])
+    weights = 1 / np.bincount(labels)[labels]
+    torchs = torch.utils.data.WeightedRandomSampler(weights, 33300, generator=torch.Generator().manual_seed(0))
+    ours = np.concatenate([WeightedSampling(0).order(labels, rng(seed)) for seed in range(100)])
+    table = [np.bincount(labels[list(order)], minlength=3) for order in (torchs, ours)]
+    assert stats.chi2_contingency(table).pvalue > 0.001
+
+
+def test_a_deferred_sampling_changes_at_its_epoch() -> None:
+    labels = np.repeat([0, 1], [90, 10])
+    first, then = Natural(), WeightedSampling(0)
+    sampling = Deferred(first, then, after=0.6)
+    assert [sampling.at(epoch, 5) is first for epoch in range(5)] == [True, True, True, False, False]
+    assert sampling.at(4, 5) is then and sampling.epoch_size(np.bincount(labels)) == 100
+    assert sampling.equalises_classes and sampling.repeats
+    nested = Deferred(first, Deferred(BalancedSampling("largest"), then, after=0.9), after=0.5)
+    assert isinstance(nested.at(17, 20), BalancedSampling) and nested.at(18, 20) is then
+    assert [change(0.8, epochs) for epochs in (200, 30, 5, 2, 1.2, 1)] == [160, 24, 4, 1, 0, 0]
+    with pytest.raises(ValueError, match=r"after = 0\.6: none of the run's epochs, 1, is before the change"):
+        sampling.check_budget(1)
+    sampling.check_budget(2)
+    with pytest.raises(ValueError, match="epochs of 100 images first and of 180 then"):
+        Deferred(first, BalancedSampling("largest"), after=0.6).epoch_size(np.bincount(labels))
+
+
 @pytest.mark.parametrize(
     "sampling",
-    [Natural(), BalancedSampling("largest"), BalancedSampling("smallest")],
-    ids=["natural", "largest", "smallest"],
+    [Natural(), BalancedSampling("largest"), BalancedSampling("smallest"), WeightedSampling(0.5)],
+    ids=["natural", "largest", "smallest", "square root"],
 )
 def test_an_order_is_not_sorted_by_class(sampling: object) -> None:
     labels = np.repeat([0, 1], [200, 100])

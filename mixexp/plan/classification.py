@@ -18,6 +18,7 @@ from mixexp.plan.dry_run import DataSummary, data_summary, network_summary, opti
 from mixexp.plan.groups import CONTRACTS
 from mixexp.plan.options import options
 from mixexp.probe import Facts
+from mixexp.sampling import Sampling
 from mixexp.schedule import Schedule
 from mixexp.settings import CONF
 from mixexp.text import in_shell, listed, resembling
@@ -106,7 +107,10 @@ def _fits(config: RunConfig, data: DataSummary) -> tuple[str, ...]:
         return tuple(errors)
 
     sampling, mix, mix_layer, loss = built["sampling"], built["mix"], built["mix_layer"], built["loss"]
-    rows = sampling.epoch_size(np.array(counts))
+    try:
+        rows = sampling.epoch_size(np.array(counts))
+    except ValueError as error:
+        return (str(error),)
     smallest = min(rows, 2)
     try:
         batch = mix.source_images(config.batch_size)
@@ -114,7 +118,7 @@ def _fits(config: RunConfig, data: DataSummary) -> tuple[str, ...]:
         errors.append(str(error))
     else:
         smallest = min(rows, batch, 2)
-        errors += _batches(config, mix, built["schedule"], budget_of(config, rows, batch))
+        errors += _batches(config, mix, sampling, built["schedule"], budget_of(config, rows, batch))
     errors += sizes.problems(lambda: mix.check(np.array(counts)))
     errors += _kinds(data.kind, augment=built["augment"]) or sizes.problems(lambda: built["augment"].check(data.shape))
     errors += _kinds(data.kind, mix=mix.blend)
@@ -162,14 +166,15 @@ def _kinds(kind: str, **parts: Any) -> list[str]:
     ]
 
 
-def _batches(config: RunConfig, mix: Mix, schedule: Schedule, budget: Budget) -> list[str]:
-    """The errors of the batches of an epoch, and of a schedule or a mix over the budget."""
+def _batches(config: RunConfig, mix: Mix, sampling: Sampling, schedule: Schedule, budget: Budget) -> list[str]:
+    """The errors of the batches of an epoch, and of a schedule, a mix or a sampling over the budget."""
     per_epoch = budget.steps_per_epoch
     if per_epoch == 0:
         whole = f"an epoch has {budget.rows} images, and drop_last leaves no whole batch of {budget.batch}"
         return [f"batch_size = {config.batch_size}: {whole}"]
     errors = sizes.problems(lambda: schedule.check_budget(per_epoch, budget.steps))
-    errors += sizes.problems(lambda: mix.check_budget(budget.steps / per_epoch))
+    for part in (mix, sampling):
+        errors += sizes.problems(lambda part=part: part.check_budget(budget.epochs))
     if mix.blend is not None and min(budget.rows, budget.batch) == 1:
         errors.append("mix: a batch of one image has no partner to blend with; raise batch_size (or mix.step_size)")
     return errors

@@ -97,7 +97,7 @@ class Subject:
     """A network after `step` steps, in evaluation mode, with its data and its training methods.
 
     true_labels: int64 [N], of the training images, whose own labels may be noisy; batch_size: samples in a step;
-    other: maps the path of another finished run's folder to its network.
+    epochs: of the run; other: maps the path of another finished run's folder to its network.
     """
 
     network: Network
@@ -115,6 +115,7 @@ class Subject:
     kind: str
     seed: int
     batch_size: int
+    epochs: float
     other: Callable[[str], Subject]
     step: int = 0
 
@@ -164,7 +165,7 @@ class Subject:
         """Batches of an epoch as a run draws them, including a last partial one."""
         labels, device, images = self.train.labels, self.train.labels.device, self.mix.source_images(self.batch_size)
         groups = (self.sampling, self.augment, self.mix, self.mix_layer, labels.cpu().numpy())
-        drawn = draw_epoch(*groups, self.seed, self.batch_size, None, epoch)
+        drawn = draw_epoch(*groups, self.seed, self.batch_size, None, self.epochs, epoch)
         for start, layer in zip(itertools.count(0, images), drawn.layers, strict=False):
             batch = drawn.batch.map(lambda values, start=start: values[start : start + images].to(device))
             chosen, augment_draws = batch.with_external()

@@ -55,13 +55,14 @@ def draw_epoch(
     seed: int,
     batch_size: int,
     steps: int | None,
+    epochs: float,
     epoch: int,
 ) -> Epoch:
     """The random numbers of an epoch of training images with these labels, int64 [N].
 
-    steps: batches of the epoch; None: all of them, the last partial one too.
+    steps: batches of the epoch; None: all of them, the last partial one too. epochs: of the whole run.
     """
-    order = sampling.order(labels, streams.generator(seed, "order", epoch))
+    order = sampling.at(epoch, epochs).order(labels, streams.generator(seed, "order", epoch))
     rows, images = len(order), mix.source_images(batch_size)
     mixing = mix.draw(seed, epoch, order, images, batch_size)
     external = {}

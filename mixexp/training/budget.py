@@ -6,6 +6,7 @@ import functools
 import math
 from dataclasses import dataclass, replace
 
+from mixexp.sampling import Sampling
 from mixexp.schedule import Schedule
 from mixexp.training.spec import RunConfig
 
@@ -22,6 +23,11 @@ class Budget:
     steps_per_epoch: int
     steps: int
     evaluations: int
+
+    @property
+    def epochs(self) -> float:
+        """The number of epochs; the last may be a part of one."""
+        return self.steps / self.steps_per_epoch
 
     @functools.cached_property
     def interval(self) -> int:
@@ -46,15 +52,20 @@ class Budget:
         """The number of steps after which the next evaluation follows, once `step` are done."""
         return min(step - step % self.interval + self.interval, self.steps)
 
-    def same_so_far(self, schedule: Schedule, other_steps: int, step: int) -> bool:
+    def same_so_far(self, schedule: Schedule, sampling: Sampling, other_steps: int, step: int) -> bool:
         """True if a run of other_steps has done the same as this one in its first `step` steps.
 
-        The comparison is of learning rates and evaluations.
+        The comparison is of learning rates, samplings and evaluations.
         """
 
-        def course(budget: Budget) -> list[tuple[float, bool]]:
+        def course(budget: Budget) -> list[tuple[float, Sampling, bool]]:
             return [
-                (schedule.factor(i, budget.steps_per_epoch, budget.steps), budget.evaluates(i + 1)) for i in range(step)
+                (
+                    schedule.factor(i, budget.steps_per_epoch, budget.steps),
+                    sampling.at(i // budget.steps_per_epoch, budget.epochs),
+                    budget.evaluates(i + 1),
+                )
+                for i in range(step)
             ]
 
         return step < self.steps and (

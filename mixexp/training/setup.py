@@ -80,6 +80,7 @@ def setup(config: RunConfig) -> RunParts:
     num_classes = len(splits.classes)
     train = data.part(splits.train_images, selected.train_labels, selected.train, run.device)
     counts = np.bincount(selected.train_labels, minlength=num_classes)
+    budget = budget_of(config, sampling.epoch_size(counts), mix.source_images(config.batch_size))
     mix.prepare(train.images, train.labels)
     network, loss = network_of(config, splits.train_images.shape[1:], counts)
     return RunParts(
@@ -95,13 +96,14 @@ def setup(config: RunConfig) -> RunParts:
         kind=dataset.kind,
         seed=config.seed,
         batch_size=config.batch_size,
+        epochs=budget.epochs,
         other=lambda source: restored(Path(source), another(source, config)),
         selected=selected,
         counts=counts,
         held_out=data.part(
             splits.train_images, splits.train_labels[selected.validation], selected.validation, run.device
         ),
-        budget=budget_of(config, sampling.epoch_size(counts), mix.source_images(config.batch_size)),
+        budget=budget,
         probe=None if config.probe is None else config.build("probe"),
         contents=splits.digest,
         size_rule=dataset.size_rule,
