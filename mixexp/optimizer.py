@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import optimizer as wrappers
 
 FUSED_ON = ("cpu", "cuda")
 RATE_ON_DEVICE = ("cuda",)
@@ -18,7 +17,8 @@ RATE_ON_DEVICE = ("cuda",)
 
 def _plain(step: Callable[..., Any]) -> Callable[..., Any]:
     """An optimizer's step without torch's wrappers, whose first call imports torch's compiler, for 1.3 s."""
-    return torch.no_grad()(inspect.unwrap(step, stop=lambda one: one.__code__.co_filename != wrappers.__file__))
+    wrappers = inspect.getfile(torch.optim.Optimizer)
+    return torch.no_grad()(inspect.unwrap(step, stop=lambda one: one.__code__.co_filename != wrappers))
 
 
 class _SGD(torch.optim.SGD):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import abc
-import math
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
+
+from mixexp.phases import change, require_change
 
 
 class Sampling(abc.ABC):
@@ -118,10 +119,7 @@ class Deferred(Sampling):
         return (self.first if epoch < change(self.after, epochs) else self.then).at(epoch, epochs)
 
     def check_budget(self, epochs: float) -> None:
-        if change(self.after, epochs) == 0:
-            raise ValueError(
-                f"sampling.after = {self.after}: none of the run's epochs, {epochs:g}, is before the change"
-            )
+        require_change("sampling.after", self.after, epochs)
 
     def epoch_size(self, counts: np.ndarray) -> int:
         first, then = self.first.epoch_size(counts), self.then.epoch_size(counts)
@@ -134,8 +132,3 @@ class Deferred(Sampling):
 
     def order(self, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return self.first.order(labels, rng)
-
-
-def change(after: float, epochs: float) -> int:
-    """The first epoch, counted from 0, past a fraction of a run of `epochs`."""
-    return math.floor(after * epochs + 1e-9)  # 0.8 * 5 is 4, not a rounding error less

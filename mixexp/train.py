@@ -20,10 +20,11 @@ import torch
 from torch import Tensor
 
 from mixexp.evaluate import evaluate_all
-from mixexp.optimizer import capturable, set_rate
+from mixexp.optimizer import capturable
 from mixexp.probe import columns_of, measuring
 from mixexp.spec.measured import Measured
 from mixexp.training.batches import Batch, Batches, draw_epoch
+from mixexp.training.course import Course
 from mixexp.training.device import compatibility_key, describe
 from mixexp.training.folder import RunFolder, metric_columns
 from mixexp.training.network import forward_blended
@@ -57,7 +58,8 @@ def train(
     parts = setup(config)
     run, network, loss, mix, probe, budget = parts.run, parts.network, parts.loss, parts.mix, parts.probe, parts.budget
     optimizer = config.build_optimizer(list(network.parameters()))
-    schedule, speed = config.build("schedule"), config.build("speed")
+    speed = config.build("speed")
+    course = Course(config.optimizer["lr"], config.build("schedule"), parts.sampling, loss, budget)
     loss_sum = torch.zeros((), device=run.device)  # of the samples since the last evaluation
 
     def forward(images: Tensor, labels: Tensor, mix_draws: dict[str, Tensor], layer: str) -> tuple[Tensor, Tensor]:
@@ -79,16 +81,13 @@ def train(
         optimizer.step()
         loss_sum.add_(losses.sum())
 
-    def rate(step: int) -> float:
-        return config.optimizer["lr"] * schedule.factor(step, budget.steps_per_epoch, budget.steps)
-
     # -- resume where an earlier attempt stopped or a shorter run ended
     mode = speed.mode(run.device, config.threads, flops)
     made_by = {**compatibility_key(run, config.own_code), "speed": mode.name, "data": parts.contents}
     stateful = {"network": network, "loss": loss, "optimizer": optimizer, "loss_sum": loss_sum}
     session = Session(folder, config, budget.steps, made_by, stateful)
     while_training = probe is not None and probe.while_training
-    session.resume(functools.partial(budget.same_so_far, schedule, parts.sampling), warm_starts, while_training)
+    session.resume(course.same_so_far, warm_starts, while_training)
     facts = {**metadata, **describe(run), "speed": {"mode": mode.name, "why": mode.why}, **parts.facts()}
     session.start(facts, metric_columns(config.validation > 0))
     groups = (parts.sampling, parts.augment, mix, parts.mix_layer, parts.selected.train_labels)
@@ -97,14 +96,11 @@ def train(
     modules = (network, loss)
     stepper = Stepper(mode, update, forward, capturable(optimizer), modules, run.device, config.seed, folder.note)
     network.train()
-    lr = None
     while session.step < budget.steps:
         # -- one step, or several that differ in their rows alone
-        if rate(session.step) != lr:
-            set_rate(optimizer, lr := rate(session.step))
+        lr = course.enter(session.step, optimizer)
         most = min(budget.next_evaluation(session.step), session.step + stepper.max_steps)
-        until = next((later for later in range(session.step + 1, most) if rate(later) != lr), most)
-        session.step = step = stepper(session.step, batches, until)
+        session.step = step = stepper(session.step, batches, course.same_until(session.step, most))
 
         # -- an evaluation, by budget
         if budget.evaluates(step):

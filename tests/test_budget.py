@@ -6,9 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mixexp.sampling import Deferred, Natural, WeightedSampling
-from mixexp.schedule import Constant, Cosine, Steps
-from mixexp.training.budget import Budget, budget_of
+from mixexp.training.budget import budget_of
 from mixexp.training.spec import RunConfig
 
 pytestmark = pytest.mark.fast
@@ -37,16 +35,3 @@ def test_images_and_evaluations_are_those_that_a_loop_meets(rows, batch, epochs,
         assert budget.images(step) == images and len(due) <= evaluations and due[-1] == step
         assert [s for s in range(1, step + 1) if budget.evaluates(s)] == due
         assert [budget.next_evaluation(s) for s in range(step)] == [min(d for d in due if d > s) for s in range(step)]
-
-
-def test_a_longer_run_is_the_same_until_its_course_departs():
-    budget = Budget(rows=40, batch=10, steps_per_epoch=4, steps=16, evaluations=100)
-    assert budget.same_so_far(Constant(), Natural(), 8, 8) and budget.same_so_far(
-        Steps([2], "epochs", 0.1), Natural(), 8, 8
-    )
-    assert not budget.same_so_far(Cosine(), Natural(), 8, 8) and budget.same_so_far(Cosine(), Natural(), 16, 8)
-    assert not budget.same_so_far(Constant(), Natural(), 6, 6), "it was evaluated where this one is not"
-    assert not budget.same_so_far(Constant(), Natural(), 16, 16), "nothing is left to do"
-    deferred = Deferred(Natural(), WeightedSampling(0), after=0.5)
-    assert budget.same_so_far(Constant(), deferred, 16, 8)
-    assert not budget.same_so_far(Constant(), deferred, 8, 8), "half of it was in the second phase, and none is here"

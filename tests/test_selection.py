@@ -12,14 +12,14 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from running import option
-from scipy import stats
 
 from mixexp import streams
 from mixexp.build import build
 from mixexp.dataset import Splits
 from mixexp.imbalance import LongTail, MinorityClasses, NoImbalance, cut
 from mixexp.label_noise import NoNoise, Uniform
-from mixexp.sampling import BalancedSampling, Deferred, Natural, WeightedSampling, change
+from mixexp.phases import change
+from mixexp.sampling import BalancedSampling, Deferred, Natural, WeightedSampling
 from mixexp.subset import Balanced, Full, Head
 from mixexp.training import data
 
@@ -349,6 +349,8 @@ def test_weighted_sampling_draws_classes_by_a_power_of_their_size_and_their_imag
 
 def test_weighted_sampling_is_torchs_weighted_sampler_in_distribution() -> None:
     """LDAM-DRW's balanced sampler is torch's, with 1 / n_c as weights."""
+    from scipy import stats  # a second, which only this test needs
+
     labels = np.repeat([0, 1, 2], [300, 30, 3])
     weights = 1 / np.bincount(labels)[labels]
     torchs = torch.utils.data.WeightedRandomSampler(weights, 33300, generator=torch.Generator().manual_seed(0))

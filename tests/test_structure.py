@@ -37,7 +37,7 @@ GROUP_PARTS = {
     "loss",
 }
 LEVELS = [
-    {"text", "files", "metrics", "eager", "streams", "labels", "class_names", "settings", "training"},
+    {"text", "files", "metrics", "eager", "phases", "streams", "labels", "class_names", "settings", "training"},
     {"errors"},
     {"training.reader", "training.task", "project"},
     {"spec"},
@@ -46,7 +46,7 @@ LEVELS = [
     {"training.checkpoint"},
     GROUP_PARTS | {"optimizer", "schedule", "speed", "logger", "training.device", "training.weights"},
     {"training.data", "training.network", "training.budget", "training.logging", "training.session"},
-    {"training.batches", "training.loop", "evaluate"},
+    {"training.batches", "training.course", "training.loop", "evaluate"},
     {"training.stepper"},
     {"probe"},
     {"training.setup"},

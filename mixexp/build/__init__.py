@@ -153,15 +153,15 @@ def _not_there(module: Any, name: str) -> str:
 
 
 def build(node: Mapping[str, Any], trusted: Iterable[str] = (), **given: Any) -> Any:
-    """The object that a configuration node describes, inner nodes first; of `given`, it gets what its signature names.
+    """The object that a configuration node describes, inner nodes first.
 
-    Raises UserError where the user's own class fails with another error than the ValueError that refuses its arguments.
+    Of `given`, each object gets what its signature names. Raises UserError where the user's own class fails with
+    another error than the ValueError that refuses its arguments.
     """
     target = locate(node["_target_"], trusted)
     parameters = _parameters(target)
-    arguments = {
-        key: build(value, trusted) if _is_node(value) else value for key, value in node.items() if key != "_target_"
-    }
+    settings = {key: value for key, value in node.items() if key != "_target_"}
+    arguments = {key: build(value, trusted, **given) if _is_node(value) else value for key, value in settings.items()}
     try:
         return target(**arguments, **{key: value for key, value in given.items() if key in parameters})
     except SystemExit as error:
@@ -221,10 +221,15 @@ def check(node: Any, path: str, kind: Any, trusted: Iterable[str] = ()) -> list[
         for key in node.keys() - parameters.keys() - {"_target_"} if inspect.isabstract(part) else ():
             errors += check(node[key], f"{path}.{key}", part, trusted)
     try:
-        schema = _schema(target, frozenset(nodes), given=GIVEN.get(path, ()))
+        schema = _schema(target, frozenset(nodes), given=_given(path))
     except UserError as error:
         return [*errors, f"{path}: _target_ {node['_target_']}: {error}"]
     return errors + schema_errors(schema, {key: value for key, value in node.items() if key != "_target_"}, path)
+
+
+def _given(path: str) -> tuple[str, ...]:
+    """The arguments that the program passes to the constructor of a node in a group, at whatever depth."""
+    return GIVEN.get(path.partition(".")[0], ())
 
 
 def _how_to_choose(node: Any, path: str) -> str:
@@ -250,7 +255,7 @@ def _of_another_kind(target: Callable[..., Any], hints: Mapping[str, Any], path:
         names = " or ".join(arm_type.__name__ for arm_type in kinds)
         says = f"for the function does not say so: it needs '-> {kinds[0].__name__}' behind its arguments"
         function = "" if inspect.isclass(target) else f", {says}"
-        return f"makes no {names}{function}. {contract(kinds[0], path, GIVEN.get(path, ()))}"
+        return f"makes no {names}{function}. {contract(kinds[0], path, _given(path))}"
     if inspect.isabstract(target) and (missing := lacking(made)):
         return f"is not complete: it has to define {missing}.{example(kinds[0], path)}"
     return ""

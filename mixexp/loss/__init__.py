@@ -40,6 +40,16 @@ class Loss(nn.Module, abc.ABC):
     def forward(self, outputs: Tensor, labels: MixedLabels) -> Tensor:
         """Loss of every sample, float32 [B], from outputs, float32 [B, C]."""
 
+    def phase(self, epoch: int, epochs: float) -> int:
+        """Number of the phase of an epoch, counted from 0, of a run of `epochs`: 0, unless it changes during a run."""
+        return 0
+
+    def enter(self, phase: int) -> None:
+        """Change to a phase, by tensors in place: compiled steps go on."""
+
+    def check_budget(self, epochs: float) -> None:
+        """Raise ValueError if a setting has no effect in a run of this many epochs."""
+
     def penalty(self, head: nn.Module) -> Tensor:
         """Scalar regulariser of the head, which the loop adds once per batch; 0 by default."""
         return torch.zeros(())

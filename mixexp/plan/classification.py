@@ -12,6 +12,7 @@ import torch
 from mixexp.build import locate
 from mixexp.build.wording import typed
 from mixexp.errors import UserError, note
+from mixexp.loss import Loss
 from mixexp.mix import Mix
 from mixexp.mix_layer import MixLayer
 from mixexp.plan.dry_run import DataSummary, data_summary, network_summary, optimizer_states, require_complete
@@ -118,7 +119,7 @@ def _fits(config: RunConfig, data: DataSummary) -> tuple[str, ...]:
         errors.append(str(error))
     else:
         smallest = min(rows, batch, 2)
-        errors += _batches(config, mix, sampling, built["schedule"], budget_of(config, rows, batch))
+        errors += _batches(config, mix, (mix, sampling, loss), built["schedule"], budget_of(config, rows, batch))
     errors += sizes.problems(lambda: mix.check(np.array(counts)))
     errors += _kinds(data.kind, augment=built["augment"]) or sizes.problems(lambda: built["augment"].check(data.shape))
     errors += _kinds(data.kind, mix=mix.blend)
@@ -166,14 +167,16 @@ def _kinds(kind: str, **parts: Any) -> list[str]:
     ]
 
 
-def _batches(config: RunConfig, mix: Mix, sampling: Sampling, schedule: Schedule, budget: Budget) -> list[str]:
-    """The errors of the batches of an epoch, and of a schedule, a mix or a sampling over the budget."""
+def _batches(
+    config: RunConfig, mix: Mix, phased: Sequence[Mix | Sampling | Loss], schedule: Schedule, budget: Budget
+) -> list[str]:
+    """The errors of the batches of an epoch, and of a schedule and of other parts over the budget."""
     per_epoch = budget.steps_per_epoch
     if per_epoch == 0:
         whole = f"an epoch has {budget.rows} images, and drop_last leaves no whole batch of {budget.batch}"
         return [f"batch_size = {config.batch_size}: {whole}"]
     errors = sizes.problems(lambda: schedule.check_budget(per_epoch, budget.steps))
-    for part in (mix, sampling):
+    for part in phased:
         errors += sizes.problems(lambda part=part: part.check_budget(budget.epochs))
     if mix.blend is not None and min(budget.rows, budget.batch) == 1:
         errors.append("mix: a batch of one image has no partner to blend with; raise batch_size (or mix.step_size)")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from mixexp.sampling import Sampling
-from mixexp.schedule import Schedule
 from mixexp.training.spec import RunConfig
 
 
@@ -51,26 +49,6 @@ class Budget:
     def next_evaluation(self, step: int) -> int:
         """The number of steps after which the next evaluation follows, once `step` are done."""
         return min(step - step % self.interval + self.interval, self.steps)
-
-    def same_so_far(self, schedule: Schedule, sampling: Sampling, other_steps: int, step: int) -> bool:
-        """True if a run of other_steps has done the same as this one in its first `step` steps.
-
-        The comparison is of learning rates, samplings and evaluations.
-        """
-
-        def course(budget: Budget) -> list[tuple[float, Sampling, bool]]:
-            return [
-                (
-                    schedule.factor(i, budget.steps_per_epoch, budget.steps),
-                    sampling.at(i // budget.steps_per_epoch, budget.epochs),
-                    budget.evaluates(i + 1),
-                )
-                for i in range(step)
-            ]
-
-        return step < self.steps and (
-            self.steps == other_steps or course(self) == course(replace(self, steps=other_steps))
-        )
 
 
 def steps_per_epoch(rows: int, batch: int, drop_last: bool) -> int:

@@ -31,6 +31,7 @@ COMPUTES = (
         "build",
         "metrics",
         "labels",
+        "phases",
         "streams",
         "optimizer",
         "schedule",

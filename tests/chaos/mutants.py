@@ -91,7 +91,7 @@ MUTANTS = [
     Mutant("train.py", "losses.mean() + loss.penalty(network.head)", "losses.mean()", "minute", "has_the_numbers and affinity"),
     Mutant("train.py", "loss_sum.zero_()", "loss_sum.mul_(1)", "minute", "has_the_numbers and none"),
     Mutant("train.py", "optimizer.zero_grad(set_to_none=True)", "optimizer.defaults", "minute", "has_the_numbers and none"),
-    Mutant("train.py", "set_rate(optimizer, lr := rate(session.step))", "set_rate(optimizer, (lr := rate(session.step)) * 0 + config.optimizer['lr'])", "minute", "has_the_numbers and layer"),
+    Mutant("training/course.py", "set_rate(optimizer, settings.rate)", "set_rate(optimizer, self.rate)", "minute", "has_the_numbers and layer"),
     Mutant("training/batches.py", 'streams.generator(seed, "order", epoch)', 'streams.generator(seed, "order", 0)', "minute", "has_the_numbers and none"),
     Mutant("training/batches.py", 'streams.generator(seed, "mix_layer", epoch)', 'streams.generator(seed, "mix_layer", 0)', "minute", "has_the_numbers and layer"),
     Mutant("training/session.py", 'saved["step"], saved["seconds"], saved["rows"]', 'saved["step"], saved["seconds"], saved["rows"][:0]', "minute", "stopped"),
