@@ -54,7 +54,7 @@ def test_the_whole_experiment_is_planned_trained_and_reported(tmp_path: Path) ->
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files of docs/own_code.md, whose modules can be imported."""
     names = save("own_code.md", tmp_path)
-    assert {"my_mixes.py", "my_losses.py", "my_conf/mix/cutmix.yaml", "my_conf/loss/balanced_softmax.yaml"} <= set(
+    assert {"my_mixes.py", "my_losses.py", "my_conf/mix/box_mix.yaml", "my_conf/loss/balanced_softmax.yaml"} <= set(
         names
     )
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -75,20 +75,20 @@ def test_the_own_mix_and_loss_are_trained_together(own: Path) -> None:
         for count in counts
     )
     configs = [yaml.safe_load(path.read_text()) for path in runs.glob("*/config.yaml")]
-    assert [config["alpha"] for config in configs if config["choices"]["mix"] == "cutmix"] == [1.0] * 6
+    assert [config["alpha"] for config in configs if config["choices"]["mix"] == "box_mix"] == [1.0] * 6
     with next(iter(runs.glob("*/metrics.csv"))).open() as file:
         assert len(list(csv.DictReader(file))) > 0
-    for words, compared in ((report, "balanced_softmax − cross_entropy"), (report[:2], "cutmix − none")):
+    for words, compared in ((report, "balanced_softmax − cross_entropy"), (report[:2], "box_mix − none")):
         done = mixexp(*words, cwd=own)
         assert done.returncode == 0 and done.stderr == "", done.stderr
         table = (runs / "report" / "table.md").read_text()
         assert set(re.findall(r"\w+ − \w+(?= \|)", table)) == {compared}
-    refused = mixexp("mix=cutmix", "mix_layer=layer2", *sweep[-3:], cwd=own)
+    refused = mixexp("mix=box_mix", "mix_layer=layer2", *sweep[-3:], cwd=own)
     assert "a box is one of pixels" in refused.stderr
 
 
 def test_the_own_mixs_labels_are_the_areas_of_its_boxes(own: Path) -> None:
-    mix = importlib.import_module("my_mixes").Cutmix(alpha=1.0)
+    mix = importlib.import_module("my_mixes").BoxMix(alpha=1.0)
     labels, images = torch.arange(64), torch.arange(64.0).view(64, 1, 1, 1).expand(64, 1, 7, 9)
     mix.prepare(images, labels)
     plan = mix.plan(

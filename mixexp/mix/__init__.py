@@ -1,10 +1,11 @@
-"""Contract of the mix group: the pairing, the ratio, the blend and the label of mixed samples."""
+"""Contract of the mix group: the pairing, the ratio, the blend or mask, and the label of mixed samples."""
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from torch import Tensor
@@ -24,12 +25,39 @@ class Blend(abc.ABC):
     """The reason why the blend has no meaning at a hidden layer; None: it can be used at any layer."""
     kinds: tuple[str, ...] | None = None
     """Kinds of data that the blend is for; None: any."""
+    needs_plane: bool = False
+    """True: it blends pixels, so that representations need a height and a width."""
     zero_mean: bool = False
     """True: each image is centred on its own mean, at training and at test time."""
 
     @abc.abstractmethod
     def __call__(self, parts: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
         """Blend of two or more parts, float [B, …] each, with one weight per part, float32 [B], that sum to 1."""
+
+
+class Mask(abc.ABC):
+    """The weight that each pixel of a sample has in a blend of two."""
+
+    input_only: str | None = None
+    """The reason why the mask has no meaning at a hidden layer; None: it can be used at any layer with pixels."""
+
+    def prepare(self, images: Tensor) -> None:  # noqa: B027  most have nothing to learn
+        """Preprocess the training images, [N, C, H, W], before the first draw."""
+
+    @abc.abstractmethod
+    def draw(self, rng: np.random.Generator, lam: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        """Geometry of n masks: name → array [n, …], for the nominal weights of the first part, float64 [n] in [0, 1].
+
+        size: height and width of the images. A mask of lam = 1 leaves the first part as it is.
+        """
+
+    @abc.abstractmethod
+    def weights(self, draws: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
+        """Weight of each pixel of the first part, float32 [B, 1, H, W] in [0, 1], from the masks of B samples."""
+
+    def pasted(self, second: Tensor, draws: dict[str, Tensor]) -> Tensor:
+        """The second part as the mask shows it, of the same shape; by default as it is."""
+        return second
 
 
 class Pairing(abc.ABC):
@@ -65,6 +93,9 @@ class Pairing(abc.ABC):
 
 class Ratio(abc.ABC):
     """The weight of the first sample in a blend."""
+
+    per: Literal["sample", "batch", "epoch"] = "sample"
+    """The unit for which one weight is drawn; a mask is drawn once per unit too."""
 
     @abc.abstractmethod
     def draw(self, rng: np.random.Generator, rows: int, batch: int, count: int) -> np.ndarray:

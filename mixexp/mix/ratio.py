@@ -9,6 +9,20 @@ from pydantic import Field
 
 from mixexp.mix import Ratio
 
+Per = Literal["sample", "batch", "epoch"]
+
+
+def _shape(per: Per, rows: int, batch: int, count: int) -> tuple[int, int]:
+    """The number of units of an epoch, and of weights drawn in each."""
+    return {"sample": (rows, count), "batch": (-(-rows // batch), 1), "epoch": (1, 1)}[per]
+
+
+def _spread(lam: np.ndarray, per: Per, rows: int, batch: int, count: int) -> np.ndarray:
+    """The weights of units for each of their rows, float32 [rows, count]."""
+    if per == "batch":
+        lam = np.repeat(lam, batch, axis=0)[:rows]
+    return np.broadcast_to(lam, (rows, count)).astype(np.float32)
+
 
 class Beta(Ratio):
     """lam ~ Beta(alpha + first_plus, alpha), drawn once per sample, per batch or per epoch.
@@ -21,7 +35,7 @@ class Beta(Ratio):
     def __init__(
         self,
         alpha: Annotated[float, Field(gt=0)],
-        per: Literal["sample", "batch", "epoch"],
+        per: Per,
         first_plus: Annotated[float, Field(ge=0)] = 0.0,
         fold: bool = False,
     ) -> None:
@@ -29,13 +43,11 @@ class Beta(Ratio):
         self.beta_a_offset, self.symmetric_max = first_plus, fold
 
     def draw(self, rng: np.random.Generator, rows: int, batch: int, count: int) -> np.ndarray:
-        shapes = {"sample": (rows, count), "batch": (-(-rows // batch), 1), "epoch": (1, 1)}
-        lam = rng.beta(self.alpha + self.beta_a_offset, self.alpha, size=shapes[self.per])
-        if self.per == "batch":
-            lam = np.repeat(lam, batch, axis=0)[:rows]
+        shape = _shape(self.per, rows, batch, count)
+        lam = rng.beta(self.alpha + self.beta_a_offset, self.alpha, size=shape)
         if self.symmetric_max:
             lam = np.maximum(lam, 1 - lam)
-        return np.broadcast_to(lam, (rows, count)).astype(np.float32)
+        return _spread(lam, self.per, rows, batch, count)
 
     def density(self, lam: np.ndarray) -> np.ndarray:
         from scipy.stats import beta  # imported here because it takes a second and only a figure of densities needs it
@@ -55,3 +67,39 @@ class Uniform(Ratio):
 
     def draw(self, rng: np.random.Generator, rows: int, batch: int, count: int) -> np.ndarray:
         return rng.uniform(0, self.high, size=(rows, count)).astype(np.float32)
+
+
+class BetaOfUniform(Ratio):
+    """lam ~ Beta(a, a) with a ~ Uniform(0, high), a drawn once per batch and lam once per sample (Keras 3's CutMix).
+
+    high: the largest a, Keras's `factor`.
+    Differs from Keras: a is at least 10⁻³; Keras adds 10⁻⁶, and the Beta distribution of both is that of a coin.
+    """
+
+    def __init__(self, high: Annotated[float, Field(gt=0)] = 1.0) -> None:
+        self.high = high
+
+    def draw(self, rng: np.random.Generator, rows: int, batch: int, count: int) -> np.ndarray:
+        a = np.maximum(rng.uniform(0, self.high, size=(-(-rows // batch), 1)), 1e-3)
+        a = np.repeat(a, batch, axis=0)[:rows]
+        return rng.beta(a, a, size=(rows, count)).astype(np.float32)
+
+
+class SquaredScale(Ratio):
+    """lam = 1 − s², s ~ Uniform(low, high): s is the length of a mask relative to the image's sides.
+
+    low, high: limits of s; per: unit for which one lam is drawn.
+    Source: ResizeMix (Qin et al. 2020), s from 0.1 to 0.8; SmoothMix (Lee et al. 2020), s from 0.25 to 0.5.
+    Raises ValueError if low exceeds high.
+    """
+
+    def __init__(
+        self, low: Annotated[float, Field(ge=0, le=1)], high: Annotated[float, Field(ge=0, le=1)], per: Per = "batch"
+    ) -> None:
+        if low > high:
+            raise ValueError(f"mix.ratio.low = {low:g}: it is above mix.ratio.high = {high:g}")
+        self.low, self.high, self.per = low, high, per
+
+    def draw(self, rng: np.random.Generator, rows: int, batch: int, count: int) -> np.ndarray:
+        scale = rng.uniform(self.low, self.high, size=_shape(self.per, rows, batch, count))
+        return _spread(1 - scale**2, self.per, rows, batch, count)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -122,7 +122,7 @@ def _fits(config: RunConfig, data: DataSummary) -> tuple[str, ...]:
         errors += _batches(config, mix, (mix, sampling, loss), built["schedule"], budget_of(config, rows, batch))
     errors += sizes.problems(lambda: mix.check(np.array(counts)))
     errors += _kinds(data.kind, augment=built["augment"]) or sizes.problems(lambda: built["augment"].check(data.shape))
-    errors += _kinds(data.kind, mix=mix.blend)
+    errors += (wrong_kind := _kinds(data.kind, mix=mix.blend))
     if mix.needs_repeats and not sampling.repeats:
         errors.append(
             "mix: it blends only images that an epoch repeats, and this epoch repeats none; add sampling=oversample"
@@ -149,7 +149,10 @@ def _fits(config: RunConfig, data: DataSummary) -> tuple[str, ...]:
             mix.blend is not None,
         )
         errors += sizes.problems(lambda: built["probe"].check(facts))
-    return (*errors, *_layers(mix, mix_layer, shape.layers))
+    errors += _layers(mix, mix_layer, shape.layers)
+    if not wrong_kind:
+        errors += _planes(mix, mix_layer, dict(zip(shape.layers, shape.shapes, strict=True)))
+    return tuple(errors)
 
 
 def _bounded(config: RunConfig, group: str, **given: Any) -> Any:
@@ -199,6 +202,20 @@ def _layers(mix: Mix, mix_layer: MixLayer, known: Sequence[str]) -> list[str]:
                 f"mix_layer = {layer}: mix at the input instead, with mix_layer=input; {mix.blend.input_only}"
             )
     return errors
+
+
+def _planes(mix: Mix, mix_layer: MixLayer, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """The errors of layers without pixels, for a mix that weighs them; shapes: of a sample at each layer."""
+    if mix.blend is None or not mix.blend.needs_plane:
+        return []
+    return [
+        f"mix_layer = {layer}: this mix weighs pixels, and a sample has the shape {'x'.join(map(str, shape))} there,"
+        " without height and width; mix=mixup mixes at any layer"
+        for layer, shape in shapes.items()
+        if layer in mix_layer.layers
+        and not (layer != "input" and mix.blend.input_only)
+        and (len(shape) != 3 or math.prod(shape[1:]) == 1)
+    ]
 
 
 def work(config: RunConfig) -> Work:

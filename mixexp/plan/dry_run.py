@@ -71,11 +71,12 @@ def optimizer_states(config: RunConfig) -> int:
 class NetworkSummary(NamedTuple):
     """A network without its weights: layers to mix at, width of the last layer, a sample's forward operations.
 
-    flops_before: the operations before each of the layers. saved_bytes: the bytes that a sample's pass keeps for its
-    gradient; penalty_bytes: those that a step's penalty keeps.
+    shapes: of a sample at each of the layers; flops_before: the operations before each. saved_bytes: the bytes that a
+    sample's pass keeps for its gradient; penalty_bytes: those that a step's penalty keeps.
     """
 
     layers: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
     features: int
     flops: float
     flops_before: tuple[float, ...]
@@ -96,10 +97,13 @@ def network_summary(config: RunConfig, counts: tuple[int, ...], shape: tuple[int
             network = Network(body, loss.head(body.num_features, len(counts)))
         counter = FlopCounterMode(display=False)
         before = dict.fromkeys(layers(body), 0.0)
+        shapes = dict.fromkeys(layers(body), tuple(shape[1:]))
+
+        def watch(layer: str, output: torch.Tensor) -> None:
+            before[layer], shapes[layer] = counter.get_total_flops() / shape[0], tuple(output.shape[1:])
+
         for layer in layers(body)[1:]:
-            network.module_at(layer).register_forward_hook(
-                lambda *_, layer=layer: before.update({layer: counter.get_total_flops() / shape[0]})
-            )
+            network.module_at(layer).register_forward_hook(lambda *seen, layer=layer: watch(layer, seen[-1]))
         saved, penalty = (sizes.SavedTensors(network.parameters()) for _ in range(2))
         try:
             with sizes.bounded(nodes, ""), counter, saved.counting():
@@ -113,5 +117,12 @@ def network_summary(config: RunConfig, counts: tuple[int, ...], shape: tuple[int
     flops = counter.get_total_flops() / shape[0]
     bytes_a_sample = saved.bytes / shape[0]
     return NetworkSummary(
-        tuple(before), body.num_features, flops, tuple(before.values()), parameters, bytes_a_sample, penalty.bytes
+        tuple(before),
+        tuple(shapes.values()),
+        body.num_features,
+        flops,
+        tuple(before.values()),
+        parameters,
+        bytes_a_sample,
+        penalty.bytes,
     )
