@@ -163,7 +163,24 @@ class Shift(Augment):
         return normalize(images.gather(3, index).masked_fill(silent, 0))
 
 
-class Noise(Augment):
+class _OnTop(Augment):
+    """A change of images on top of another augmentation, the base."""
+
+    def __init__(self, base: Augment) -> None:
+        self.base = base
+        self.kinds = base.kinds
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        try:
+            self.base.check(shape)
+        except ValueError as error:
+            raise ValueError(str(error).replace("augment.", "augment.base.", 1)) from error
+
+    def draw(self, rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
+        return self.base.draw(rng, rows)
+
+
+class Noise(_OnTop):
     """Gaussian noise on the inputs, N(0, sigma²) for every value of every image, on top of another augmentation.
 
     base: the other augmentation; sigma: standard deviation; at: "before" normalisation, where sigma is in units of 0..1
@@ -177,17 +194,8 @@ class Noise(Augment):
     def __init__(
         self, base: Augment, sigma: Annotated[float, Field(gt=0)], at: Literal["before", "after"] = "before"
     ) -> None:
-        self.base, self.sigma, self.at = base, sigma, at
-        self.kinds = base.kinds
-
-    def check(self, shape: tuple[int, ...]) -> None:
-        try:
-            self.base.check(shape)
-        except ValueError as error:
-            raise ValueError(str(error).replace("augment.", "augment.base.", 1)) from error
-
-    def draw(self, rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
-        return self.base.draw(rng, rows)
+        super().__init__(base)
+        self.sigma, self.at = sigma, at
 
     def _noisy(self, x: Tensor, unit: float) -> Tensor:
         x = x.float()
@@ -198,3 +206,47 @@ class Noise(Augment):
             return self._noisy(self.base(images, draws, normalize), 1)
         unit = 255 if images.dtype == torch.uint8 else 1
         return self.base(images, draws, lambda x: normalize(self._noisy(x, unit)))
+
+
+class Cutout(_OnTop):
+    """Hidden squares: 0 in normalised units, the mean colour, on top of another augmentation; labels stay.
+
+    base: the other augmentation; length: side of a square, in pixels, of which an odd one is rounded down to an even
+    number; holes: squares of each image.
+    A square's centre is uniform over all pixels, so that a square may hang out of the image: it hides the pixels from
+    c − length/2 to before c + length/2. Squares may overlap.
+    Source: DeVries, Taylor 2017, section 3.2 and code (uoguelph-mlrg/Cutout).
+    Differs from the paper: nothing.
+    Raises ValueError where a square would hide every image as a whole.
+    """
+
+    def __init__(
+        self, base: Augment, length: Annotated[int, Field(ge=2)] = 16, holes: Annotated[int, Field(ge=1)] = 1
+    ) -> None:
+        super().__init__(base)
+        self.kinds = base.kinds or ("image", "spectrogram")
+        self.length, self.holes = length, holes
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        super().check(shape)
+        height, width = shape[1:]
+        if self.length // 2 >= max(height, width):
+            raise ValueError(
+                f"augment.length = {self.length}: a square of this side hides every pixel of images of {height}x{width}"
+                f" pixels; it can be {2 * max(height, width) - 1} at most"
+            )
+
+    def draw(self, rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
+        return {**super().draw(rng, rows), "hole": rng.random((rows, 2, self.holes), dtype=np.float32)}
+
+    def __call__(self, images: Tensor, draws: dict[str, Tensor], normalize: Callable[[Tensor], Tensor]) -> Tensor:
+        images = self.base(images, draws, normalize)
+        lines = []
+        for axis, size in enumerate(images.shape[2:]):
+            # the product of a number just below 1 can round up to size
+            centre = (draws["hole"][:, axis] * size).long().clamp(max=size - 1).unsqueeze(2)
+            distance = torch.arange(size, device=images.device) - centre
+            half = self.length // 2
+            lines.append((distance >= -half) & (distance < half))
+        hidden = (lines[0].unsqueeze(3) & lines[1].unsqueeze(2)).any(1, keepdim=True)
+        return images.masked_fill(hidden, 0)

@@ -210,6 +210,7 @@ def needs(*overrides: str) -> list[str]:
         words += ["mix.pairing.k=3"] if "k" in mix.get("pairing", {}) else []
         words += sounds() if mix.get("blend", {}).get("sample_rate") else []
     words += sounds() if "augment=shift" in overrides else []
+    words += ["augment.length=4"] if "augment=cutout" in overrides else []  # a digit has 8x8 pixels
     keys = {word.partition("=")[0] for word in overrides}
     return [word for word in words if word.partition("=")[0] not in keys]
 

@@ -15,7 +15,7 @@ from running import option
 from torch import Tensor
 
 from mixexp import streams
-from mixexp.augment import Augment, Continuous, Noise, Standard
+from mixexp.augment import Augment, Continuous, Cutout, NoAugment, Noise, Standard
 from mixexp.build import build
 from mixexp.training.data import Normalize
 
@@ -236,3 +236,48 @@ def test_noise_on_float_data_is_in_its_own_unit() -> None:
         torch.manual_seed(0)
         found = noisy(table, drawn(noisy, 4000), lambda x: 2 * x)
     assert found.std().item() == pytest.approx(2 * 0.5, rel=0.05)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    shape=st.sampled_from([(1, 5, 7), (3, 9, 6), (2, 1, 4)]),
+    count=st.integers(1, 5),
+    length=st.integers(2, 9),
+    holes=st.integers(1, 3),
+    seed=st.integers(0, 1000),
+)
+def test_cutout_against_a_loop(shape: tuple[int, int, int], count: int, length: int, holes: int, seed: int) -> None:
+    """The square is 0 where normalisation has been, and all else is the base's image to the bit."""
+    augment, images = Cutout(Standard(shift=1), length, holes), some_images(count, *shape, seed)
+    normalize, draws = normalize_of(images), drawn(augment, count, seed)
+    expected = Standard(shift=1)(images, draws, normalize)
+    for image, centres in zip(expected, draws["hole"].tolist(), strict=True):
+        for v, u in zip(*centres, strict=True):
+            top, left = (int(np.float32(f) * np.float32(n)) for f, n in ((v, shape[1]), (u, shape[2])))
+            for y in range(shape[1]):
+                for x in range(shape[2]):
+                    if -(length // 2) <= y - top < length // 2 and -(length // 2) <= x - left < length // 2:
+                        image[:, y, x] = 0
+    assert torch.equal(augment(images, draws, normalize), expected)
+
+
+def test_centres_of_cutout_are_uniform_over_pixels_and_a_square_hangs_out() -> None:
+    rows, augment = 20_000, Cutout(NoAugment(), 2)
+    found = augment(torch.full((rows, 1, 6, 5), 255, dtype=torch.uint8), drawn(augment, rows), lambda x: x.float())
+    hidden = found.eq(0).flatten(1)
+    centre = (hidden.long() * torch.arange(30)).amax(1)  # the lower right pixel of a square of two
+    assert scipy.stats.chisquare(centre.bincount(minlength=30).numpy()).pvalue > 1e-3
+    assert set(hidden.sum(1).tolist()) == {1, 2, 4}
+    y, x = centre // 5, centre % 5
+    assert abs(np.corrcoef(y, x)[0, 1]) < 0.03 and abs(np.corrcoef(y[1:], y[:-1])[0, 1]) < 0.03
+
+
+def test_cutout_that_hides_every_image_is_refused_and_needs_pictures() -> None:
+    cutout = augment_of("cutout")
+    cutout.check((3, 32, 32))
+    with pytest.raises(ValueError, match=r"augment.length = 16: .* images of 8x8 pixels; it can be 15 at most"):
+        cutout.check((1, 8, 8))
+    Cutout(Standard(), 15).check((1, 8, 8))
+    with pytest.raises(ValueError, match=r"augment.base.shift = 4: too large"):
+        cutout.check((1, 3, 32))
+    assert Cutout(NoAugment()).kinds == ("image", "spectrogram") and cutout.kinds == ("image",)
