@@ -220,8 +220,8 @@ def test_every_mix_trains_at_every_layer(mix_name: str, loss_name: str, layer: s
     loss = build(node("loss", loss_name), class_counts=np.full(CLASSES, 3))
     network, mix = small_network(loss), build(node("mix", mix_name))
     images, plan = batch_of(mix, 12)
-    if layer == "final" and mix.blend is not None and mix.blend.needs_plane:
-        layer = "layer3"  # a mask has no meaning where features have no height and width
+    if mix.blend is not None and mix.blend.needs_plane and (layer == "final" or mix.blend.input_only):
+        layer = "input"  # pixels have no meaning elsewhere, or there are none
     losses = loss(forward_blended(network, images, layer, plan.apply), plan.labels)
     assert losses.shape == (12,) and losses.isfinite().all()
     (losses.mean() + loss.penalty(network.head)).backward()
