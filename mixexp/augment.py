@@ -215,7 +215,7 @@ class Cutout(_OnTop):
     number; holes: squares of each image.
     A square's centre is uniform over all pixels, so that a square may hang out of the image: it hides the pixels from
     c − length/2 to before c + length/2. Squares may overlap.
-    Source: DeVries, Taylor 2017, section 3.2 and code (uoguelph-mlrg/Cutout).
+    Source: DeVries, Taylor 2017 and code (uoguelph-mlrg/Cutout).
     Differs from the paper: nothing.
     Raises ValueError where a square would hide every image as a whole.
     """

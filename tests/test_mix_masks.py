@@ -18,7 +18,7 @@ from torch import Tensor
 from mixexp.build import build, locate
 from mixexp.mix import Mask, Plan
 from mixexp.mix.label import FirstLabel
-from mixexp.mix.mask import Box
+from mixexp.mix.mask import Box, Fourier, Gaussian, Grid, ResizedBox
 from mixexp.mix.masked import MaskedPairs
 from mixexp.mix.ratio import Beta, BetaOfUniform, SquaredScale
 
@@ -246,11 +246,171 @@ def test_the_named_variants() -> None:
     assert [mix.mask.rounding for mix in (paper, vision)] == ["down", "down"] and fastai.mask.rounding == "nearest"
 
 
+# --- low-frequency noise ---
+
+
+def naive_noise(z: np.ndarray, decay: float, size: tuple[int, int]) -> np.ndarray:
+    """The inverse transform of a half spectrum as a sum of waves; all but the first and the middle column count twice."""
+    height, width = size
+    noise = np.zeros(size)
+    for y in range(height):
+        for x in range(width):
+            for v in range(height):
+                for u in range(width // 2 + 1):
+                    vertical = (v if v <= (height - 1) // 2 else v - height) / height
+                    scale = max(math.hypot(vertical, u / width), 1 / max(size)) ** -decay
+                    wave = np.exp(2j * math.pi * (v * y / height + u * x / width))
+                    noise[y, x] += (1 if u == 0 or 2 * u == width else 2) * (scale * z[v, u] * wave).real
+    return noise
+
+
+@pytest.mark.parametrize("size", [(5, 6), (4, 7)])
+def test_fourier_masks_are_the_largest_pixels_of_the_noise(size: tuple[int, int]) -> None:
+    lam, n = np.array([0.0, 0.3, 0.52, 1.0]), size[0] * size[1]
+    found = whole(Fourier(3.0), lam, size)
+    rng = np.random.default_rng(0)
+    real, imaginary = rng.standard_normal((2, len(lam), size[0], size[1] // 2 + 1))
+    up = rng.random(len(lam)) < 0.5
+    for i, value in enumerate(lam):
+        noise = naive_noise(real[i] + 1j * imaginary[i], 3.0, size)
+        count = math.ceil(value * n) if up[i] else math.floor(value * n)
+        largest = sorted(np.ndindex(size), key=lambda place, noise=noise: -noise[place])[:count]
+        assert {tuple(place) for place in found[i].nonzero().tolist()} == set(largest)
+
+
+def test_fourier_masks_have_the_area_of_lam_and_few_regions() -> None:
+    lam = np.random.default_rng(1).random(200)
+    smooth, rough = (whole(Fourier(decay), lam, (32, 32)) for decay in (3.0, 0.0))
+    assert np.abs(smooth.mean((1, 2)).numpy() - lam).max() < 1 / 1024 + 1e-6
+    exact = whole(Fourier(), np.full(4000, 0.25 + 0.5 / 1024), (32, 32)).sum((1, 2))
+    assert set(exact.tolist()) == {256.0, 257.0} and abs((exact == 257).float().mean().item() - 0.5) < 0.04
+    regions = [np.mean([scipy.ndimage.label(mask)[1] for mask in masks.numpy()]) for masks in (smooth, rough)]
+    assert regions[0] < 4 and regions[1] > 20
+
+
+def test_fourier_masks_are_not_symmetric() -> None:
+    """As those of the paper's code are, which takes real and imaginary parts for neighbouring frequencies."""
+    masks = whole(Fourier(), np.full(50, 0.5), (16, 16))
+    turned = masks.flip(1, 2).roll((1, 1), (1, 2))
+    assert (masks == turned).float().mean().item() == pytest.approx(0.5, abs=0.1)
+
+
+# --- grids ---
+
+
+def naive_grid(mask: Grid, lam: float, draws: list[float], size: tuple[int, int]) -> np.ndarray:
+    """Hole by hole; draws: area, aspect, place of the first row and column in 0..1, and the number of holes."""
+    area, aspect, v, u, holes = draws
+    width = max(int(math.sqrt(int(area * size[0] * size[1]) / aspect)), 1)
+    height, width = min(max(int(width * aspect), 1), size[0]), min(width, size[1])
+    top, left = int(v * (size[0] - height + 1)), int(u * (size[1] - width + 1))
+    holes = min(int(holes), max(width // 2, 1))
+    patch = math.ceil(width / holes)
+    hole = 0 if lam == 1 else min(max(int(patch * math.sqrt(1 - lam)), 1), patch - 1)
+    weights = np.ones(size)
+    for row in range(0, height, patch):
+        for column in range(0, width, patch):
+            for y in range(row, min(row + hole, height)):
+                for x in range(column, min(column + hole, width)):
+                    weights[top + y, left + x] = 0
+    return weights
+
+
+@pytest.mark.parametrize("size", [(32, 32), (9, 14), (3, 3)])
+def test_grids_against_loops_over_holes(size: tuple[int, int]) -> None:
+    mask, lam = Grid([2, 6], [0.5, 1.0], [0.5, 2.0]), np.array([*np.random.default_rng(1).random(60), 0.0, 1.0])
+    found = whole(mask, lam, size).numpy()
+    rng, n = np.random.default_rng(0), len(lam)
+    area, aspect, place = rng.uniform(0.5, 1.0, n), rng.uniform(0.5, 2.0, n), rng.random((n, 2))
+    holes = rng.integers(2, 7, n)
+    for i in range(n):
+        expected = naive_grid(mask, lam[i], [area[i], aspect[i], *place[i], holes[i]], size)
+        assert (found[i] == expected).all()
+    assert size == (3, 3) or (found[:-1].mean((1, 2)) < 1).all(), "a hole has a pixel at least"
+
+
+def test_a_grids_limits_are_in_order() -> None:
+    with pytest.raises(ValueError, match=r"mix.mask.holes = \[6,2\]: the smallest comes first"):
+        Grid([6, 2], [0.5, 1.0], [0.5, 2.0])
+
+
+# --- Gaussians ---
+
+
+def test_gaussians_against_loops() -> None:
+    lam = np.array([*(1 - np.random.default_rng(1).uniform(0.25, 0.5, 20) ** 2), 1.0])
+    found = whole(Gaussian(), lam, SIZE)
+    centres = np.random.default_rng(0).integers(SIZE, size=(len(lam), 2)).tolist()
+    for i, (v, u) in enumerate(centres):
+        scale = math.sqrt(1 - lam[i])
+        for y in range(SIZE[0]):
+            for x in range(SIZE[1]):
+                exponent = (
+                    ((y - v) / (scale * SIZE[0])) ** 2 + ((x - u) / (scale * SIZE[1])) ** 2 if scale else math.inf
+                )
+                assert found[i, y, x].item() == pytest.approx(1 - math.exp(-exponent / 2), abs=1e-6)
+    assert (np.array(centres) == 0).any() and found[-1].eq(1).all()
+
+
+def test_smoothmix_has_the_papers_widths_and_the_true_label() -> None:
+    """A Gaussian weighs the second image: the first label has what is left, not the Gaussian's own mean."""
+    images = some_images(2, (32, 32))
+    mix = mix_of("smoothmix", images)
+    draws = drawn(mix, 2000, 2)["gaussian"]
+    assert (draws[:, 2:] / 32).min() >= 0.25 - 1e-6 and (draws[:, 2:] / 32).max() <= 0.5 + 1e-6
+    labels, weights = torch.arange(2), []
+    for seed in range(50):
+        plan = plan_of(mix, labels, seed)
+        weights.append(plan.weights[0].min().item())
+    assert np.mean([w for w in weights if w < 1]) > 0.5, "a Gaussian of this width has less than half of the image"
+
+
+# --- resized images ---
+
+
+@pytest.mark.parametrize("size", [(7, 10), (8, 8)])
+def test_resizemix_against_a_loop(size: tuple[int, int]) -> None:
+    images, labels = some_images(8, size), torch.arange(8)
+    mix = mix_of("resizemix", images, ratio__per="sample")
+    boxes = 0
+    for seed in range(10):
+        draws = drawn(mix, 8, 8, seed)
+        plan, order = mix.plan(labels, draws), draws["order"].argsort()
+        blended = plan.apply(images)
+        for i in range(8):
+            top, bottom, left, right = draws["box"][i].tolist()
+            expected = images[i].clone()
+            if order[i] != i:
+                for y in range(top, bottom):
+                    for x in range(left, right):
+                        row, column = (y - top) * size[0] // (bottom - top), (x - left) * size[1] // (right - left)
+                        expected[:, y, x] = images[order[i], :, row, column]
+                boxes += bottom > top and right > left
+            assert torch.equal(blended[i], expected)
+    assert boxes > 20
+
+
+def test_resizing_is_torchs_nearest() -> None:
+    images = some_images(1, (16, 24))
+    for box in ([0, 8, 0, 24], [3, 7, 5, 11], [12, 16, 20, 24]):
+        draws = {"box": torch.tensor([box], dtype=torch.int32)}
+        top, bottom, left, right = box
+        expected = torch.nn.functional.interpolate(images, (bottom - top, right - left), mode="nearest")
+        assert torch.equal(ResizedBox().pasted(images, draws)[:, :, top:bottom, left:right], expected)
+
+
+def test_resizemix_at_a_hidden_layer_is_refused() -> None:
+    (line,) = errors_of(resolved("mix=resizemix", "mix_layer=layer1"))
+    assert line.startswith(
+        "mix_layer = layer1: mix at the input instead, with mix_layer=input; a hidden layer's output"
+    )
+
+
 # --- at a hidden layer ---
 
 
 @pytest.mark.parametrize("plane", [(7, 10), (4, 5), (2, 3), (1, 1)])
-@pytest.mark.parametrize("name", [name for name in NAMES if "cutmix" in name])
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "resizemix"])
 def test_at_a_hidden_layer_a_pixel_has_the_mean_of_its_area(name: str, plane: tuple[int, int]) -> None:
     images, labels = some_images(6), torch.arange(6)
     mix = mix_of(name, images, p=1)

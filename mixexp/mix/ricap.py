@@ -51,8 +51,7 @@ class Quadrants(Blend):
 
 
 class Ricap(Mix):
-    """Random image cropping and patching: y = Σ_k W_k·y_k, W_k the area of the k-th of four crops (Takahashi et al.
-    2018, section 3.1).
+    """Crops of four images in one (Takahashi et al. 2018): y = Σ_k W_k·y_k, W_k the area of the k-th crop.
 
     beta: the boundary's place is round(H·b) and round(W·b'), b and b' ~ Beta(beta, beta); per: unit for which the
     boundary and the crops' places are drawn: "batch", as the paper's code, or "sample".
