@@ -21,6 +21,7 @@ from mixexp.mix.label import FirstLabel
 from mixexp.mix.mask import Box, Fourier, Gaussian, Grid, ResizedBox
 from mixexp.mix.masked import MaskedPairs
 from mixexp.mix.ratio import Beta, BetaOfUniform, SquaredScale
+from mixexp.mix.saliency import SalientBox, spectral_residual
 
 pytestmark = pytest.mark.fast
 NAMES = [name for name in names("mix") if issubclass(locate(raw_option("mix", name)["_target_"]), MaskedPairs)]
@@ -54,7 +55,7 @@ def plan_of(mix: MaskedPairs, labels: Tensor, seed: int = 0) -> Plan:
 
 def whole(mask: Mask, lam: np.ndarray, size: tuple[int, int], seed: int = 0) -> Tensor:
     """The masks of these lam, [n, H, W]."""
-    draws = mask.draw(np.random.default_rng(seed), lam, size)
+    draws = mask.draw(np.random.default_rng(seed), lam, size) | mask.of_images(np.zeros(len(lam), dtype=np.int64))
     return mask.weights({name: torch.from_numpy(values) for name, values in draws.items()}, size).squeeze(1)
 
 
@@ -134,6 +135,8 @@ def test_masks_and_labels_are_exact_in_bfloat16_and_with_many_classes(name: str)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_unit_shares_a_mask_and_others_have_their_own(name: str) -> None:
     mix = mix_of(name, some_images(2), p=1)
+    if mix.mask.numbers:
+        pytest.skip("a mask depends on the second image")
     values = drawn(mix, 60, 6)
     pixels = mix.mask.weights(values, SIZE).view(10, 6, -1)
     distinct = [len(unit.unique(dim=0)) for unit in pixels]
@@ -406,6 +409,101 @@ def test_resizemix_at_a_hidden_layer_is_refused() -> None:
     )
 
 
+# --- saliency ---
+
+
+def naive_saliency(image: np.ndarray) -> np.ndarray:
+    """The spectral residual of one image, [H, W], frequency by frequency and pixel by pixel."""
+    height, width = image.shape
+
+    def transformed(values: np.ndarray, sign: int) -> np.ndarray:
+        rows, columns = (
+            np.exp(sign * 2j * math.pi * np.outer(np.arange(n), np.arange(n)) / n) for n in (height, width)
+        )
+        return rows @ values @ columns
+
+    spectrum = transformed(image, -1)
+    logarithm, power = np.log(np.abs(spectrum)), np.zeros_like(image)
+    residual = np.array(
+        [
+            [
+                logarithm[v, u]
+                - np.mean([logarithm[(v + i) % height, (u + j) % width] for i in (-1, 0, 1) for j in (-1, 0, 1)])
+                for u in range(width)
+            ]
+            for v in range(height)
+        ]
+    )
+    sharp = np.abs(transformed(np.exp(residual + 1j * np.angle(spectrum)), 1) / image.size) ** 2
+    sigma = max(image.shape) / 16
+    reach = math.ceil(3 * sigma)
+    for y in range(height):
+        for x in range(width):
+            for v in range(max(0, y - reach), min(height, y + reach + 1)):
+                for u in range(max(0, x - reach), min(width, x + reach + 1)):
+                    power[y, x] += sharp[v, u] * math.exp(-((v - y) ** 2 + (u - x) ** 2) / (2 * sigma**2))
+    return power
+
+
+def test_the_spectral_residual_against_loops() -> None:
+    images = some_images(3, (9, 12))
+    found = spectral_residual(images).numpy()
+    for image, saliency in zip(images.double().mean(1).numpy(), found, strict=True):
+        np.testing.assert_allclose(saliency, naive_saliency(image), rtol=1e-3)
+
+
+def scene(place: tuple[int, int], size: tuple[int, int], seed: int) -> Tensor:
+    """A bright spot of some pixels on a gentle slope with a little noise, uint8 [1, 3, H, W]."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    ground = 80 + 40 * x / size[1] + np.random.default_rng(seed).normal(0, 3, size)
+    radius = max(size) / 12
+    ground[np.hypot(y - place[0], x - place[1]) < radius] = 230
+    return torch.from_numpy(ground.round().astype(np.uint8)).expand(1, 3, *size)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (28, 40), (150, 200)])
+def test_the_most_salient_pixel_is_in_the_spot(size: tuple[int, int]) -> None:
+    places = [(int(v * size[0]), int(u * size[1])) for v in (0.2, 0.5, 0.8) for u in (0.25, 0.7)]
+    images = torch.cat([scene(place, size, seed) for seed, place in enumerate(places)])
+    mask = SalientBox()
+    mask.prepare(images)
+    peaks = mask.of_images(np.arange(len(images)))["peak"]
+    assert np.hypot(*(peaks - np.array(places)).T).max() < max(size) / 8
+    mask.prepare(images.float() / 256)
+    assert (mask.of_images(np.arange(len(images)))["peak"] == peaks).all(), "a factor changes nothing"
+
+
+def test_images_without_contrast_have_a_box_too() -> None:
+    mask = SalientBox()
+    mask.prepare(torch.stack([torch.full((1, 8, 8), value, dtype=torch.uint8) for value in (0, 7, 255)]))
+    assert whole(mask, np.array([0.5]), (8, 8)).isfinite().all()
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_saliencymix_against_a_loop(external: bool) -> None:
+    """The centre is that of each sample's own partner, wherever the partner comes from."""
+    images, labels = some_images(12), torch.arange(12)
+    changes = {"pairing___target_": "mixexp.mix.pairing.SecondPass"} if external else {}
+    mix = mix_of("saliencymix", images, p=1, **changes)
+    order = np.random.default_rng(5).permutation(12)
+    saliency = spectral_residual(images).flatten(1).argmax(1).tolist()
+    for seed in range(6):
+        draws = {name: torch.from_numpy(values) for name, values in mix.draw(seed, 0, order, 12, 12).items()}
+        rows = torch.from_numpy(order)
+        present = torch.cat([rows, draws["external"]]) if external else rows
+        plan = mix.plan(labels[present], draws)
+        blended, halves = plan.apply(images[present]), draws["half"].unique(dim=0)
+        assert len(halves) == 1, "one lam a batch"
+        for i in range(12):
+            first, second = present[i].item(), present[plan.rows[1][i]].item()
+            (v, u), (h, w) = divmod(saliency[second], SIZE[1]), halves[0].tolist()
+            expected = images[first].clone()
+            for y in range(max(0, v - h), min(SIZE[0], v + h)):
+                for x in range(max(0, u - w), min(SIZE[1], u + w)):
+                    expected[:, y, x] = images[second, :, y, x]
+            assert torch.equal(blended[i], expected)
+
+
 # --- at a hidden layer ---
 
 
@@ -414,8 +512,8 @@ def test_resizemix_at_a_hidden_layer_is_refused() -> None:
 def test_at_a_hidden_layer_a_pixel_has_the_mean_of_its_area(name: str, plane: tuple[int, int]) -> None:
     images, labels = some_images(6), torch.arange(6)
     mix = mix_of(name, images, p=1)
-    draws = drawn(mix, 6, 6)
-    plan, fine = mix.plan(labels, draws), mix.mask.weights(draws, SIZE).squeeze(1)
+    plan = mix.plan(labels, drawn(mix, 6, 6))
+    fine = plan.blend.pixels.squeeze(1)
     features = some_images(6, plane, seed=1)
     blended = plan.apply(features)
     for i in range(6):

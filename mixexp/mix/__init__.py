@@ -40,6 +40,8 @@ class Mask(abc.ABC):
 
     input_only: str | None = None
     """The reason why the mask has no meaning at a hidden layer; None: it can be used at any layer with pixels."""
+    numbers: tuple[str, ...] = ()
+    """Names of what of_images gives; the mask of a sample has those of its second part among its draws."""
 
     def prepare(self, images: Tensor) -> None:  # noqa: B027  most have nothing to learn
         """Preprocess the training images, [N, C, H, W], before the first draw."""
@@ -54,6 +56,10 @@ class Mask(abc.ABC):
     @abc.abstractmethod
     def weights(self, draws: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
         """Weight of each pixel of the first part, float32 [B, 1, H, W] in [0, 1], from the masks of B samples."""
+
+    def of_images(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Numbers of images, name → array [n, …], from their rows of the training set, int64 [n]; by default none."""
+        return {}
 
     def pasted(self, second: Tensor, draws: dict[str, Tensor]) -> Tensor:
         """The second part as the mask shows it, of the same shape; by default as it is."""

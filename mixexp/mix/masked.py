@@ -81,16 +81,19 @@ class MaskedPairs(Mix):
         lam = lam[::unit].astype(np.float64)
         mixed = streams.generator(seed, "mixed", epoch).random(len(lam)) < self.p
         geometry = self.mask.draw(streams.generator(seed, "mask", epoch), np.where(mixed, lam, 1.0), self.size)
-        return draws | {name: np.repeat(values, unit, axis=0)[:rows] for name, values in geometry.items()}
+        geometry = {name: np.repeat(values, unit, axis=0)[:rows] for name, values in geometry.items()}
+        return {**draws, **geometry, **self.mask.of_images(draws["external"] if self.external else order)}
 
     def plan(self, labels: Tensor, draws: dict[str, Tensor]) -> Plan:
         assert self.size is not None, "prepare comes first"
         second = self.pairing.partners(labels, draws, 1).flatten()
         first = torch.arange(len(second), device=labels.device)
+        if not self.external:
+            draws = draws | {name: draws[name].index_select(0, second) for name in self.mask.numbers}
         pixels = self.mask.weights(draws, self.size)
         pixels = torch.where((first == second).view(-1, 1, 1, 1), 1.0, pixels)
         # a sum of zeros and ones is exact, and so is its quotient by their number to the last bit
         weight = pixels.sum((1, 2, 3)) / (self.size[0] * self.size[1])
         rows, weights = (first, second), (weight, 1 - weight)
         record = self.label([labels[part] for part in rows], weights)
-        return Plan(record, rows, weights, Masked(self.mask, pixels, draws), whole=True)
+        return Plan(record, rows, weights, Masked(self.mask, pixels, draws), whole=not self.external)
