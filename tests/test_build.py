@@ -231,7 +231,7 @@ def test_what_the_program_supplies_cannot_be_configured(group: str) -> None:
         (
             *("loss/cross_entropy", "class_weights", "balancd"),
             (
-                "balancd: needs none, balanced, or a list of numbers of 0 or more. Did you mean"
+                "balancd: needs none, balanced, effective_number, or a list of numbers of 0 or more. Did you mean"
                 " 'loss.class_weights=balanced'?"
             ),
         ),

@@ -116,7 +116,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (root / conf / name).parent.mkdir(parents=True, exist_ok=True)
             (root / conf / f"{name}.yaml").write_text(f"# Mine.\n{text}")
     save("experiments.md", root)
-    for name in ("box_mix", "balanced_softmax"):  # the whole classes are trained in test_docs_examples.py
+    for name in ("box_mix", "my_balanced_softmax"):  # the whole classes are trained in test_docs_examples.py
         place = root / "my_conf" / ("mix" if name == "box_mix" else "loss") / f"{name}.yaml"
         place.write_text(f"# Mine.\ndefaults: [{'mixup' if name == 'box_mix' else 'cross_entropy'}]\n")
     return root

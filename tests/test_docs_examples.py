@@ -54,7 +54,7 @@ def test_the_whole_experiment_is_planned_trained_and_reported(tmp_path: Path) ->
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files of docs/own_code.md, whose modules can be imported."""
     names = save("own_code.md", tmp_path)
-    assert {"my_mixes.py", "my_losses.py", "my_conf/mix/box_mix.yaml", "my_conf/loss/balanced_softmax.yaml"} <= set(
+    assert {"my_mixes.py", "my_losses.py", "my_conf/mix/box_mix.yaml", "my_conf/loss/my_balanced_softmax.yaml"} <= set(
         names
     )
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -78,7 +78,7 @@ def test_the_own_mix_and_loss_are_trained_together(own: Path) -> None:
     assert [config["alpha"] for config in configs if config["choices"]["mix"] == "box_mix"] == [1.0] * 6
     with next(iter(runs.glob("*/metrics.csv"))).open() as file:
         assert len(list(csv.DictReader(file))) > 0
-    for words, compared in ((report, "balanced_softmax − cross_entropy"), (report[:2], "box_mix − none")):
+    for words, compared in ((report, "my_balanced_softmax − cross_entropy"), (report[:2], "box_mix − none")):
         done = mixexp(*words, cwd=own)
         assert done.returncode == 0 and done.stderr == "", done.stderr
         table = (runs / "report" / "table.md").read_text()

@@ -22,8 +22,12 @@ from mixexp.labels import MixedLabels
 from mixexp.loss import Loss
 from mixexp.loss.affinity import Affinity, AffinityHead, Joint
 from mixexp.loss.binary_cross_entropy import BinaryCrossEntropy, log_rest
+from mixexp.loss.class_dependent_temperatures import ClassDependentTemperatures
 from mixexp.loss.cross_entropy import KL, CrossEntropy, SoftCrossEntropy, make_class_weights
 from mixexp.loss.focal import Focal
+from mixexp.loss.label_aware_smoothing import LabelAwareSmoothing
+from mixexp.loss.ldam import LDAM, CosineHead
+from mixexp.loss.logit_adjustment import LogitAdjustment
 
 pytestmark = pytest.mark.fast
 NAMES, MIXES = names("loss"), names("mix")
@@ -31,10 +35,10 @@ COUNTS = np.array([50, 10, 30, 10, 20])
 CLASSES = len(COUNTS)
 
 
-def loss_of(name: str, **changes: Any) -> Loss:
+def loss_of(name: str, counts: np.ndarray = COUNTS, **changes: Any) -> Loss:
     node = option("loss", name)
     assert changes.keys() <= node.keys()
-    return build(node | changes, class_counts=COUNTS)
+    return build(node | changes, class_counts=counts)
 
 
 def mix_of(name: str) -> Any:
@@ -128,6 +132,34 @@ def naive_joint(loss: Joint, row: list[float], target: list[float]) -> float:
     return naive_soft_cross_entropy(loss, row[:half], target) + loss.weight * affinity
 
 
+def naive_ldam(loss: LDAM, row: list[float], label: int) -> float:
+    counts = COUNTS.tolist()
+    margin = 0.5 * min(counts) ** 0.25 / counts[label] ** 0.25
+    scaled = [30 * (cosine - margin * (c == label)) for c, cosine in enumerate(row)]
+    return -naive_weight(loss, label) * log_softmax(scaled)[label]
+
+
+def naive_logit_adjustment(loss: LogitAdjustment, row: list[float], label: int) -> float:
+    """The softmax in which class c counts n_c times (Ren et al. 2020)."""
+    top = max(row)
+    shares = [count * math.exp(z - top) for count, z in zip(COUNTS.tolist(), row, strict=True)]
+    return -math.log(shares[label] / sum(shares))
+
+
+def naive_temperatures(loss: ClassDependentTemperatures, row: list[float], label: int) -> float:
+    counts = COUNTS.tolist()
+    return -log_softmax([z / (max(counts) / count) ** 0.2 for z, count in zip(row, counts, strict=True)])[label]
+
+
+def naive_label_aware(loss: LabelAwareSmoothing, row: list[float], label: int) -> float:
+    counts = COUNTS.tolist()
+    rank = (counts[label] - min(counts)) / (max(counts) - min(counts))
+    epsilon = 0.3 * math.sin(math.pi / 2 * rank)
+    log_p = log_softmax(row)
+    target = [epsilon / CLASSES + (1 - epsilon) * (c == label) for c in range(CLASSES)]
+    return -sum(t * log for t, log in zip(target, log_p, strict=True))
+
+
 NAIVE = {
     CrossEntropy: naive_cross_entropy,
     SoftCrossEntropy: naive_soft_cross_entropy,
@@ -136,6 +168,10 @@ NAIVE = {
     KL: naive_kl,
     Focal: average_of(naive_focal),
     Affinity: average_of(naive_affinity),
+    LDAM: average_of(naive_ldam),
+    LogitAdjustment: average_of(naive_logit_adjustment),
+    ClassDependentTemperatures: average_of(naive_temperatures),
+    LabelAwareSmoothing: average_of(naive_label_aware),
 }
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in NAMES),
@@ -153,6 +189,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
         for over in ("mean", "sum")
     ),
     ("joint", {"weight": 0.3, "predicts": "softmax"}),
+    ("ldam", {"class_weights": "effective_number", "beta": 0.99}),
 ]
 
 
@@ -385,6 +422,150 @@ def test_class_weights() -> None:
         ]
 
 
+CIFAR10_LT_100 = np.array([5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50])
+"""Training images of CIFAR-10-LT with ratio 100."""
+
+
+def test_effective_number_weights_against_the_sum_that_they_stand_for() -> None:
+    """E_n = 1 + β + … + β^(n−1): the sum itself, not its closed form."""
+    for beta in (0.0, 0.5, 0.9, 0.999, 0.9999):
+        inverse = [1 / sum(beta**k for k in range(count)) for count in CIFAR10_LT_100]
+        expected = [len(inverse) * weight / sum(inverse) for weight in inverse]
+        assert make_class_weights("effective_number", CIFAR10_LT_100, beta).tolist() == pytest.approx(expected)
+
+
+def test_effective_number_weights_of_cifar10_lt_100() -> None:
+    expected = [0.0506, 0.0769, 0.1211, 0.195, 0.3188, 0.5246, 0.8683, 1.4426, 2.4092, 3.9927]
+    weights = make_class_weights("effective_number", CIFAR10_LT_100, 0.9999)
+    assert weights.tolist() == pytest.approx(expected, abs=1e-4) and weights.sum().item() == pytest.approx(10)
+
+
+def test_limits_of_the_effective_number() -> None:
+    assert make_class_weights("effective_number", COUNTS, 0.0).tolist() == [1] * CLASSES
+    assert make_class_weights("effective_number", np.full(5, 37), 0.999).tolist() == pytest.approx([1] * 5)
+    near = make_class_weights("effective_number", COUNTS, 1 - 1e-12)
+    balanced = make_class_weights("balanced", COUNTS)
+    torch.testing.assert_close(near / near.sum(), balanced / balanced.sum())
+    with pytest.raises(ValueError, match=r"loss\.class_weights = effective_number: class 1 has no training image"):
+        make_class_weights("effective_number", np.array([3, 0, 2]), 0.9)
+
+
+@pytest.mark.parametrize(
+    ("plain", "balanced"), [("cross_entropy", "class_balanced"), ("focal", "class_balanced_focal")]
+)
+def test_a_class_balanced_loss_is_the_plain_one_times_the_weight_of_its_class(plain: str, balanced: str) -> None:
+    labels = labels_of(30)
+    found = loss_of(balanced, beta=0.99)
+    changes = {"gamma": found.gamma} if plain == "focal" else {}
+    outputs = outputs_of(found, 30)
+    effective = [(1 - 0.99**count) / (1 - 0.99) for count in COUNTS]
+    weights = torch.tensor([CLASSES / one / sum(1 / other for other in effective) for one in effective]).float()
+    for part in (0, 1):
+        label = MixedLabels(labels.labels[part : part + 1])
+        expected = weights[label.labels[0]] * loss_of(plain, **changes)(outputs, label)
+        torch.testing.assert_close(found(outputs, label), expected)
+    assert found.weighs_classes
+
+
+EQUAL = np.full(CLASSES, 40)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "counts"),
+    [
+        ("class_balanced", {}, EQUAL),
+        ("balanced_softmax", {}, EQUAL),
+        ("logit_adjustment", {"tau": 2}, EQUAL),
+        ("class_dependent_temperatures", {"gamma": 0.7}, EQUAL),
+        ("logit_adjustment", {"tau": 0}, COUNTS),
+        ("class_dependent_temperatures", {"gamma": 0}, COUNTS),
+        ("label_aware_smoothing", {"smooth_head": 0, "smooth_tail": 0}, COUNTS),
+        ("class_balanced", {"beta": 0}, COUNTS),
+    ],
+)
+def test_where_a_long_tail_loss_is_cross_entropy(name: str, changes: dict[str, Any], counts: np.ndarray) -> None:
+    loss, plain, labels = loss_of(name, counts, **changes), loss_of("cross_entropy"), labels_of(30)
+    outputs = outputs_of(plain, 30).requires_grad_()
+    for record in (labels, MixedLabels(labels.labels[:1])):
+        torch.testing.assert_close(loss(outputs, record), plain(outputs, record))
+    gradients = [torch.autograd.grad(one(outputs, labels).sum(), outputs)[0] for one in (loss, plain)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_logit_adjustment_weighs_a_class_by_a_power_of_its_size() -> None:
+    """exp(−loss) ∝ n_c^τ·exp(output_c); equal outputs leave the power of the prior alone."""
+    loss = loss_of("logit_adjustment", tau=0.5)
+    for label, count in enumerate(COUNTS):
+        found = loss(torch.zeros(1, CLASSES), MixedLabels((torch.tensor([label]),))).item()
+        assert math.exp(-found) == pytest.approx(count**0.5 / sum(other**0.5 for other in COUNTS), rel=1e-5)
+    torch.testing.assert_close(loss.scores(torch.eye(CLASSES)), torch.eye(CLASSES), msg="predictions are not adjusted")
+    assert [loss_of("logit_adjustment", tau=tau).weighs_classes for tau in (0, 0.5)] == [False, True]
+
+
+def test_temperatures_of_given_counts() -> None:
+    loss = loss_of("class_dependent_temperatures", CIFAR10_LT_100)
+    assert loss.temperatures[[0, -1]].tolist() == pytest.approx([1, 100**0.2])
+    assert loss.temperatures.tolist() == pytest.approx([(5000 / count) ** 0.2 for count in CIFAR10_LT_100])
+    assert [loss_of("class_dependent_temperatures", gamma=g).weighs_classes for g in (0, 0.2)] == [False, True]
+
+
+def test_ldams_margins_of_given_counts() -> None:
+    """0.5 for 50 images and 0.5·(1/100)^¼ for 5,000."""
+    expected = [0.1581, 0.1797, 0.2042, 0.2321, 0.2638, 0.2998, 0.3407, 0.3872, 0.4405, 0.5]
+    margins = loss_of("ldam", CIFAR10_LT_100).margins
+    assert margins.tolist() == pytest.approx(expected, abs=1e-4)
+    assert margins.tolist() == pytest.approx([0.5 * (50 / count) ** 0.25 for count in CIFAR10_LT_100])
+
+
+def test_ldam_without_margins_is_cross_entropy_of_scaled_cosines() -> None:
+    labels, plain = labels_of(30), loss_of("cross_entropy")
+    for scale in (1, 30):
+        loss = loss_of("ldam", margin=0, scale=scale)
+        outputs = outputs_of(loss, 30)
+        torch.testing.assert_close(loss(outputs, labels), plain(scale * outputs, labels))
+        torch.testing.assert_close(loss.scores(outputs), scale * outputs)
+    wide = loss_of("ldam", EQUAL, margin=0.2)
+    assert wide.margins.tolist() == pytest.approx([0.2] * CLASSES), "equal classes have equal margins"
+
+
+def test_the_cosine_heads_outputs_against_a_loop() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        head, x = loss_of("ldam").head(4, CLASSES), 7 * torch.randn(6, 4)
+    expected = [
+        [
+            sum(f * w for f, w in zip(features, weight, strict=True)) / (math.hypot(*features) * math.hypot(*weight))
+            for weight in head.weight.tolist()
+        ]
+        for features in x.tolist()
+    ]
+    torch.testing.assert_close(head(x), torch.tensor(expected))
+    torch.testing.assert_close(head(3 * x), head(x), msg="the length of the features counts for nothing")
+    torch.testing.assert_close(head.weight.norm(dim=1), torch.ones(CLASSES))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert head(x).dtype == torch.float32 and torch.equal(head(x), head(x.float()))
+    with torch.device("meta"):
+        assert loss_of("ldam").head(4, 3)(torch.zeros(2, 4)).shape == (2, 3)
+
+
+def test_the_smoothing_of_given_counts() -> None:
+    for shape, middle in (("concave", math.sin(math.pi / 4)), ("linear", 0.5), ("convex", 1 - math.cos(math.pi / 4))):
+        loss = loss_of("label_aware_smoothing", np.array([10, 30, 50]), shape=shape, smooth_head=0.4, smooth_tail=0.1)
+        assert loss.smoothing.tolist() == pytest.approx([0.1, 0.1 + 0.3 * middle, 0.4])
+    labels, smoothed = labels_of(30), loss_of("cross_entropy", label_smoothing=0.3)
+    outputs = outputs_of(smoothed, 30)
+    equal = loss_of("label_aware_smoothing", EQUAL)
+    torch.testing.assert_close(equal(outputs, labels), smoothed(outputs, labels))
+    with pytest.raises(ValueError, match=r"loss\.smooth_tail = 0\.4: at most loss\.smooth_head = 0\.3"):
+        loss_of("label_aware_smoothing", smooth_tail=0.4)
+
+
+@pytest.mark.parametrize("name", ["ldam", "balanced_softmax", "logit_adjustment", "class_dependent_temperatures"])
+def test_a_loss_that_needs_every_class_refuses_one_without_images(name: str) -> None:
+    with pytest.raises(ValueError, match=r"^loss: .*: class 2 has no training image"):
+        loss_of(name, np.array([3, 4, 0, 2, 1]))
+
+
 AFFINITIES = [1, 0.75, 0.5, 0.25, 0]
 # The article's: affinity to a wrong class in rows, to the right one in columns, both from 1 down to 0.
 MARGIN_TABLES = {
@@ -530,7 +711,7 @@ def test_who_has_a_penalty_and_a_head_of_its_own() -> None:
             penalty.backward()
             assert (head if isinstance(loss, Affinity) else head.affinity)[1].centres.grad.any()
         else:
-            assert isinstance(head, nn.Linear) and penalty.item() == 0
+            assert isinstance(head, CosineHead if isinstance(loss, LDAM) else nn.Linear) and penalty.item() == 0
 
 
 @pytest.mark.parametrize("batchnorm", [False, True])

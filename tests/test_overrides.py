@@ -503,7 +503,7 @@ def test_what_every_run_has_cannot_be_taken_away(refusal: Callable[..., str], co
             "~loss.smoothing",
             (
                 "loss.smoothing: no such setting. Did you mean 'loss.label_smoothing'? There are"
-                " loss.label_smoothing, loss.class_weights."
+                " loss.label_smoothing, loss.class_weights, loss.beta."
             ),
         ),
     ],
@@ -568,25 +568,33 @@ def test_several_values_without_m(refusal: Callable[..., str], words: list[str],
             "mix.alpha: no such setting. Did you mean 'alpha=0.3'? There are mix.step_size.",
         ),
         (["width=4"], f"width: no such setting. Did you mean 'model.width=4'? There are {ROOTS}, experiment."),
-        (["gamma=2"], "gamma: no such setting. loss.gamma is a setting of loss=focal: mixexp loss=focal loss.gamma=2"),
+        (
+            ["gamma=2"],
+            (
+                "gamma: no such setting. loss.gamma is a setting of loss=class_balanced_focal or"
+                " loss=class_dependent_temperatures or loss=focal: mixexp loss=class_balanced_focal loss.gamma=2"
+            ),
+        ),
         (
             ["loss.gama=2"],
             (
-                "loss.gama: no such setting; there are loss.label_smoothing, loss.class_weights. Did you mean"
-                " 'loss.gamma'? loss.gamma is a setting of loss=focal: mixexp loss=focal loss.gamma=2"
+                "loss.gama: no such setting; there are loss.label_smoothing, loss.class_weights, loss.beta. Did you mean"
+                " 'loss.gamma'? loss.gamma is a setting of loss=class_balanced_focal or"
+                " loss=class_dependent_temperatures or loss=focal: mixexp loss=class_balanced_focal loss.gamma=2"
             ),
         ),
         (
             ["loss=kl", "loss.gamma=2", "name=my runs"],
             (
-                "loss.gamma: no such setting. "
-                "loss.gamma is a setting of loss=focal: mixexp loss=focal loss.gamma=2 'name=my runs'"
+                "loss.gamma: no such setting. loss.gamma is a setting of loss=class_balanced_focal or"
+                " loss=class_dependent_temperatures or loss=focal: mixexp loss=class_balanced_focal loss.gamma=2"
+                " 'name=my runs'"
             ),
         ),
         (
             ["loss.lambda=0.4"],
             (
-                "loss.lambda: no such setting; there are loss.label_smoothing, loss.class_weights. lambda is"
+                "loss.lambda: no such setting; there are loss.label_smoothing, loss.class_weights, loss.beta. lambda is"
                 " loss.margin here: loss.margin is a setting of loss=affinity: mixexp loss=affinity loss.margin=0.4"
             ),
         ),
@@ -606,7 +614,7 @@ def test_several_values_without_m(refusal: Callable[..., str], words: list[str],
         ),
         (
             ["-m", "loss=focal,kl", "loss.gama=2"],
-            "loss.gama: no such setting. Did you mean 'loss.gamma=2'? There are loss.gamma, loss.class_weights.",
+            "loss.gama: no such setting. Did you mean 'loss.gamma=2'? There are loss.gamma, loss.class_weights, loss.beta.",
         ),
     ],
 )
@@ -630,7 +638,7 @@ def test_a_setting_that_is_not_there(refusal: Callable[..., str], words: list[st
             ["loss=focal,cross_entropy", "loss.gamma=1,2", "seed=3"],
             (
                 "loss.gamma: no such setting in 2 of 4 cells, those with loss=cross_entropy, which has"
-                " loss.label_smoothing, loss.class_weights; sweep them apart:"
+                " loss.label_smoothing, loss.class_weights, loss.beta; sweep them apart:"
             ),
             ["loss=focal loss.gamma=1,2 seed=3", "loss=cross_entropy seed=3"],
         ),

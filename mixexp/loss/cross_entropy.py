@@ -13,19 +13,35 @@ from torch import Tensor
 from mixexp.labels import MixedLabels
 from mixexp.loss import Loss
 
+ClassWeights = Literal["none", "balanced", "effective_number"] | list[Annotated[float, Field(ge=0)]]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
-def make_class_weights(weights: str | list[float], counts: np.ndarray) -> Tensor | None:
-    """Class weights, float32 [C]: the given list, N/(C·n_c) for "balanced" (King & Zeng 2001), or None for "none".
 
+def require_images(setting: str, counts: np.ndarray) -> None:
+    """Raise ValueError, which names the setting, where a class has no training image; counts: int64 [C]."""
+    if counts.min() == 0:
+        raise ValueError(f"{setting}: class {counts.argmin()} has no training image")
+
+
+def make_class_weights(weights: str | list[float], counts: np.ndarray, beta: float = 0.0) -> Tensor | None:
+    """Class weights, float32 [C]: the given list, or by name; None for "none".
+
+    balanced: N/(C·n_c) (King & Zeng 2001), whose mean over the images is 1. effective_number: proportional to
+    (1 − β)/(1 − β^n_c), with sum C (Cui et al. 2019); equal weights at β = 0, and in proportion to
+    1/n_c as β → 1.
     counts: training images per class, int64 [C]. Raises ValueError for a list of the wrong length, for a list of zeros,
-    and, with "balanced", for a class without images.
+    and, with a name, for a class without images.
     """
     if weights == "none":
         return None
+    if isinstance(weights, str):
+        require_images(f"loss.class_weights = {weights}", counts)
     if weights == "balanced":
-        if counts.min() == 0:
-            raise ValueError(f"loss.class_weights = balanced: class {counts.argmin()} has no training image")
         return torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32)
+    if weights == "effective_number":
+        # 1 − β^n as −expm1(n·log β), exact for β near 1; log 0 is not needed, since 0^n is 0
+        unequal = -1 / np.expm1(counts * np.log(beta)) if beta > 0 else np.ones(len(counts))
+        return torch.tensor(unequal * len(counts) / unequal.sum(), dtype=torch.float32)
     if len(weights) != len(counts):
         raise ValueError(f"loss.class_weights: {len(weights)} weights for {len(counts)} classes")
     if not any(weights):
@@ -38,23 +54,26 @@ class CrossEntropy(Loss):
 
     The average equals the loss of the blended label by linearity.
     label_smoothing: ε, where t gives ε/C to every class and 1 − ε more to its own (Szegedy et al. 2016);
-    class_weights: w in −Σ_c w_c·t_c·log softmax(outputs)_c.
+    class_weights: w in −Σ_c w_c·t_c·log softmax(outputs)_c, a list or as make_class_weights names them; beta: β of the
+    effective number (Cui et al. 2019).
     The mean over the batch is not divided by the weights, unlike torch's "mean".
     """
 
     linear_in_target = True
+    added = ("beta",)
 
     def __init__(
         self,
         class_counts: np.ndarray,
         label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
-        class_weights: Literal["none", "balanced"] | list[Annotated[float, Field(ge=0)]] = "none",
+        class_weights: ClassWeights = "none",
+        beta: Beta = 0.9999,
     ) -> None:
         super().__init__()
         self.label_smoothing = label_smoothing
         self.weighs_classes = class_weights != "none"
         self.weights: Tensor | None
-        self.register_buffer("weights", make_class_weights(class_weights, class_counts))
+        self.register_buffer("weights", make_class_weights(class_weights, class_counts, beta))
 
     def forward(self, outputs: Tensor, labels: MixedLabels) -> Tensor:
         return labels.weighted_loss(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -8,30 +8,33 @@ from torch import Tensor
 
 from mixexp.labels import MixedLabels
 from mixexp.loss import Loss
-from mixexp.loss.cross_entropy import make_class_weights
+from mixexp.loss.cross_entropy import Beta, ClassWeights, make_class_weights
 
 
 class Focal(Loss):
     """−(1 − p_y)^γ·log p_y with p = softmax(outputs) (Lin et al. 2017, eq. 4).
 
     Mixed labels: the average of the two labels' losses.
-    gamma: γ, where 0 is cross-entropy; class_weights: the paper's α per class.
+    gamma: γ, where 0 is cross-entropy; class_weights: the paper's α per class, a list or as make_class_weights names
+    them; beta: β of the effective number (Cui et al. 2019).
     Differs from the paper: softmax over classes instead of one sigmoid per class.
     """
 
     linear_in_target = False
+    added = ("beta",)
 
     def __init__(
         self,
         class_counts: np.ndarray,
         gamma: Annotated[float, Field(ge=0)] = 2.0,
-        class_weights: Literal["none", "balanced"] | list[Annotated[float, Field(ge=0)]] = "none",
+        class_weights: ClassWeights = "none",
+        beta: Beta = 0.9999,
     ) -> None:
         super().__init__()
         self.gamma = gamma
         self.weighs_classes = class_weights != "none"
         self.weights: Tensor | None
-        self.register_buffer("weights", make_class_weights(class_weights, class_counts))
+        self.register_buffer("weights", make_class_weights(class_weights, class_counts, beta))
 
     def forward(self, outputs: Tensor, labels: MixedLabels) -> Tensor:
         log_p = outputs.log_softmax(1)

@@ -130,8 +130,9 @@ def _fits(config: RunConfig, data: DataSummary) -> tuple[str, ...]:
     if mix.mixes_labels and not loss.accepts_mixed:
         errors.append("loss: it cannot take mixed labels; choose a mix that keeps one label, such as mix=data_mix")
     if sampling.equalises_classes and loss.weighs_classes:
+        setting = "loss.class_weights" if "class_weights" in config.loss else "loss"
         errors.append(
-            "sampling, loss.class_weights: both correct for class sizes, so small classes would count twice; keep one"
+            f"sampling, {setting}: both correct for class sizes, so small classes would count twice; keep one"
         )
     try:
         shape = network_summary(config, counts, (smallest, *data.shape))
