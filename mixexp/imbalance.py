@@ -1,19 +1,51 @@
-"""Contract and options of the imbalance group: the number of images that each class keeps."""
+"""Contract and options of the imbalance group: the number of images that each class keeps, and which."""
 
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 
-class Imbalance(abc.ABC):
-    """A reduction of classes to fewer images; data_seed draws the ones that stay, unless in_order is set."""
+def drawn(members: Sequence[np.ndarray], keep: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """keep[c] of the rows of each class c, drawn without replacement; members: rising rows of each class, int64."""
+    return [rng.choice(rows, k, replace=False) for rows, k in zip(members, keep, strict=True)]
 
-    in_order: bool = False
-    """True: a class keeps its first images, whatever the data_seed."""
+
+def first(members: Sequence[np.ndarray], keep: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """The first keep[c] rows of each class c, whatever the generator."""
+    return [rows[:k] for rows, k in zip(members, keep, strict=True)]
+
+
+def cao2019(members: Sequence[np.ndarray], keep: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """The rows of each class c that LDAM-DRW keeps: its first keep[c] after a shuffle, whatever the generator.
+
+    One generator with seed 0 shuffles the classes in order, as kaidic/LDAM-DRW and the codes after it do. NumPy keeps
+    the numbers of RandomState in all its versions.
+    """
+    shuffler, shuffled = np.random.RandomState(0), [rows.copy() for rows in members]
+    for rows in shuffled:
+        shuffler.shuffle(rows)
+    return first(shuffled, keep, rng)
+
+
+PICKS = {"drawn": drawn, "first": first, "cao2019": cao2019}
+
+
+def cut(labels: np.ndarray, keep: np.ndarray, rng: np.random.Generator, which: str = "drawn") -> np.ndarray:
+    """Sorted indices, int64, into labels, int64 [N], of keep[c] images of every class c; which: a name of PICKS."""
+    members = [np.flatnonzero(labels == c) for c in range(len(keep))]
+    return np.sort(np.concatenate(PICKS[which](members, keep, rng)))
+
+
+class Imbalance(abc.ABC):
+    """A reduction of classes to fewer images."""
+
+    which: Literal["drawn", "first", "cao2019"] = "drawn"
+    """The images that stay: drawn by data_seed, or the same whatever the data_seed."""
 
     @abc.abstractmethod
     def keep_counts(
@@ -24,18 +56,6 @@ class Imbalance(abc.ABC):
         train_per_test: ratio of the data set's official sizes (6 for MNIST, 5 for CIFAR-10). Raises ValueError if a
         class cannot be reduced as asked.
         """
-
-
-def cut(labels: np.ndarray, keep: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
-    """Sorted indices, int64, into labels, int64 [N], of keep[c] images of every class c.
-
-    rng: draws them without replacement; None: the first of each class.
-    """
-    members = [np.flatnonzero(labels == c) for c in range(len(keep))]
-    chosen = [
-        rows[:k] if rng is None else rng.choice(rows, k, replace=False) for rows, k in zip(members, keep, strict=True)
-    ]
-    return np.sort(np.concatenate(chosen))
 
 
 class NoImbalance(Imbalance):
@@ -66,7 +86,7 @@ class MinorityClasses(Imbalance):
         which: Literal["drawn", "first"] = "drawn",
     ) -> None:
         self.n, self.classes, self.reduce_test = n, classes, reduce_test
-        self.in_order = which == "first"
+        self.which = which
 
     def keep_counts(
         self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float
@@ -96,15 +116,23 @@ class LongTail(Imbalance):
     """Long-tailed training set with the largest class `ratio` times the smallest (Cui et al. 2019; Cao et al. 2019).
 
     shape: exponential, n_c = n_max·ratio^(−c/(C−1)); step, the last half of the classes has n_max/ratio; ratio: size of
-    the largest class over that of the smallest.
+    the largest class over that of the smallest; which: the images that stay, drawn by data_seed, or cao2019, those of
+    kaidic/LDAM-DRW, to which published results on CIFAR-LT refer, the same in every trial.
     n_max is the smallest class's count before the reduction, so that every class can follow the profile. Counts are
     rounded down, to at least 1. The test set stays whole.
     Differs from the paper: there n_max is N/C, which is the same where all classes are equal, as in CIFAR; its
-    imbalance factor is sometimes written as 1/ratio.
+    imbalance factor is sometimes written as 1/ratio. With cao2019, the images are the code's, but not their order.
     """
 
-    def __init__(self, shape: Literal["exponential", "step"], ratio: Annotated[float, Field(ge=1)]) -> None:
-        self.shape, self.ratio = shape, ratio
+    added = ("which",)
+
+    def __init__(
+        self,
+        shape: Literal["exponential", "step"],
+        ratio: Annotated[float, Field(ge=1)],
+        which: Literal["drawn", "cao2019"] = "drawn",
+    ) -> None:
+        self.shape, self.ratio, self.which = shape, ratio, which
 
     def keep_counts(
         self, train_counts: np.ndarray, test_counts: np.ndarray, train_per_test: float

@@ -14,13 +14,17 @@ Warmup = Annotated[float, Field(ge=0)]
 class Schedule(abc.ABC):
     """A curve over the budget, after a linear warm-up from 0 over warmup_epochs (Goyal et al. 2017)."""
 
+    warmup_by: Literal["step", "epoch"] = "step"
+    """The warm-up rises at every step, or once an epoch, to the value that the last step of the epoch would have."""
+
     def __init__(self, warmup_epochs: Warmup = 0.0) -> None:
         self.warmup_epochs = warmup_epochs
 
     def factor(self, step: int, steps_per_epoch: int, total_steps: int) -> float:
-        """The factor for step 0 … total_steps − 1; a warm-up of n steps starts at 1/n of the curve's value."""
+        """The factor for step 0 … total_steps − 1; a warm-up of n steps (or epochs) starts at 1/n of the curve."""
         warmup = self.warmup_epochs * steps_per_epoch
-        ramp = min(1.0, (step + 1) / warmup) if warmup > 0 else 1.0
+        reached = step + 1 if self.warmup_by == "step" else (step // steps_per_epoch + 1) * steps_per_epoch
+        ramp = min(1.0, reached / warmup) if warmup > 0 else 1.0
         return ramp * self.curve(step, steps_per_epoch, total_steps)
 
     def check_budget(self, steps_per_epoch: int, total_steps: int) -> None:
@@ -47,8 +51,11 @@ class Steps(Schedule):
 
     milestones: rising, in the unit of milestones_in; milestones_in: "epochs", completed epochs, so that milestone 33
     acts from the 34th epoch on; "steps", completed steps; "budget", the completed fraction of the budget, so that a
-    shortened run keeps the shape; drop: factor at each milestone.
+    shortened run keeps the shape; drop: factor at each milestone; warmup_by: the warm-up rises at every step, or once
+    an epoch.
     """
+
+    added = ("warmup_by",)
 
     def __init__(
         self,
@@ -56,8 +63,10 @@ class Steps(Schedule):
         milestones_in: Literal["epochs", "steps", "budget"],
         drop: Annotated[float, Field(gt=0, lt=1)],
         warmup_epochs: Warmup = 0.0,
+        warmup_by: Literal["step", "epoch"] = "step",
     ) -> None:
         super().__init__(warmup_epochs)
+        self.warmup_by = warmup_by
         if sorted(set(milestones)) != list(milestones):
             raise ValueError(f"schedule.milestones = {milestones}: must rise")
         if milestones_in == "budget" and milestones[-1] >= 1:

@@ -209,6 +209,8 @@ def needs(*overrides: str) -> list[str]:
         words += ["mix.from_epoch=0"] if mix.get("from_epoch") else []
         words += ["mix.pairing.k=3"] if "k" in mix.get("pairing", {}) else []
         words += sounds() if mix.get("blend", {}).get("sample_rate") else []
+    for name in (word.removeprefix("schedule=") for word in overrides if word.startswith("schedule=")):
+        words += ["schedule.warmup_epochs=0.5"] if option("schedule", name).get("warmup_epochs") else []
     words += sounds() if "augment=shift" in overrides else []
     words += ["augment.length=4"] if "augment=cutout" in overrides else []  # a digit has 8x8 pixels
     keys = {word.partition("=")[0] for word in overrides}

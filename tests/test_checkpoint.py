@@ -54,6 +54,7 @@ STEPS = 4
 MODELS = {
     "small_cnn": ("model.width=2",),
     "wide_resnet28_10": ("model.depth=10", "model.widen=1"),
+    "resnet32": ("model.depth=8", "model.width=2"),
     "densenet_bc190": ("model.depth=10", "model.growth=4"),
     "vgg11": ("model.width=4", "model.hidden=16"),
 }

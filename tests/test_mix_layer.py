@@ -25,6 +25,7 @@ from mixexp.training.network import Network, forward_blended, layers
 
 SMALL: dict[str, dict[str, Any]] = {
     "wide_resnet28_10": {"depth": 10, "widen": 1},
+    "resnet32": {"depth": 8, "width": 2},
     "densenet_bc190": {"depth": 10, "growth": 4},
     "small_cnn": {"width": 4},
 }

@@ -33,6 +33,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "small_cnn narrow": ("small_cnn", {"width": 3}),
     "small_cnn dropout": ("small_cnn", {"dropout": 0.3}),
     "wide_resnet 10-1 dropout": ("wide_resnet28_10", {"depth": 10, "widen": 1, "dropout": 0.3}),
+    "resnet 14-5": ("resnet32", {"depth": 14, "width": 5}),
     "wide_resnet 16-2": ("wide_resnet28_10", {"depth": 16, "widen": 2}),
     "mobilenet_v3_small": (
         "torchvision_model",
@@ -98,7 +99,7 @@ def set_mode(body: Body, training: bool) -> None:
             module.eval()
 
 
-WHOLE = {"wide_resnet28_10", "densenet_bc190", "preact_resnet34", "preact_resnet34_plain"}
+WHOLE = {"wide_resnet28_10", "resnet32", "densenet_bc190", "preact_resnet34", "preact_resnet34_plain"}
 """Networks whose blocks are run in a smaller one, and they on the meta device and against their definition."""
 
 
@@ -150,6 +151,7 @@ def test_yaml_holds_exactly_the_constructors_options(name: str) -> None:
         ("sound_cnn", 1, 38_154),
         ("torchvision_model", 3, 11_181_642),
         ("wide_resnet28_10", 3, 36_479_194),
+        ("resnet32", 3, 464_154),
     ],
 )
 def test_parameter_count(name: str, in_channels: int, count: int) -> None:
@@ -399,6 +401,58 @@ def test_small_cnn_never_pools_below_two(side: int, final: int) -> None:
     body = build("small_cnn", 1, (side, side)).eval()
     x = torch.zeros(1, 1, side, side)
     assert body.layer3(body.layer2(body.layer1(x))).shape[2:] == (final, final)
+
+
+def naive_cifar_resnet(body: Body, x: torch.Tensor, blocks: int, width: int) -> torch.Tensor:
+    """A CIFAR ResNet with option A in training mode, on the body's parameters in their order of use."""
+    parameters = iter(body.parameters())
+
+    def conv_bn(x: torch.Tensor, stride: int = 1) -> torch.Tensor:
+        x = F.conv2d(x, next(parameters), stride=stride, padding=1)
+        mean, var = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), keepdim=True, correction=0)
+        scale, shift = next(parameters)[:, None, None], next(parameters)[:, None, None]
+        return (x - mean) / (var + 1e-5).sqrt() * scale + shift
+
+    x = conv_bn(x).clamp(min=0)
+    for layer in range(3):
+        for block in range(blocks):
+            stride = 2 if layer > 0 and block == 0 else 1
+            residual = conv_bn(conv_bn(x, stride).clamp(min=0))
+            shortcut = torch.zeros_like(residual)
+            first = (residual.shape[1] - x.shape[1]) // 2  # of the old channels, which lie in the middle
+            for channel in range(x.shape[1]):
+                for i in range(residual.shape[2]):
+                    for j in range(residual.shape[3]):
+                        shortcut[:, first + channel, i, j] = x[:, channel, i * stride, j * stride]
+            x = (residual + shortcut).clamp(min=0)
+        assert x.shape[1] == width * 2**layer
+    assert next(parameters, None) is None
+    return x.flatten(2).mean(2)
+
+
+def test_cifar_resnet_against_its_definition() -> None:
+    body, _ = ready("resnet 14-5")
+    set_mode(body, training=True)
+    x = images(3, (6, 9))
+    with torch.no_grad():
+        torch.testing.assert_close(body(x), naive_cifar_resnet(body, x, blocks=2, width=5))
+
+
+def test_resnet32_starts_as_ldams_code_and_has_the_papers_sizes() -> None:
+    """Table 6 of the ResNet paper: 0.27, 0.46, 0.66 and 0.85 M parameters at 20, 32, 44 and 56 layers."""
+    with torch.device("meta"):
+        sizes = {
+            depth: sum(p.numel() for p in build("resnet32", changes={"depth": depth}).parameters()) + 650
+            for depth in (20, 32, 44, 56)
+        }
+    assert [round(size / 1e6, 2) for size in sizes.values()] == [0.27, 0.46, 0.66, 0.85]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Network(build("resnet32"), nn.Linear(64, 1000))
+    for module, fan_in in ((network.body.layer2[1].residual[0], 9 * 32), (network.head, 64)):
+        assert module.weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.03)
+    with pytest.raises(ValueError, match="nearest below is 32"):
+        build("resnet32", changes={"depth": 34})
 
 
 def test_wide_resnet_depth() -> None:

@@ -164,10 +164,37 @@ def test_every_schedule_stays_in_range(
 
 @pytest.mark.parametrize("path", SCHEDULES, ids=lambda path: path.stem)
 def test_warm_up_is_a_straight_line_to_the_curve(path: Path) -> None:
-    plain, warm = build(node(path)), build({**node(path), "warmup_epochs": 2.0})
+    by_step = {**node(path), **({"warmup_by": "step"} if "warmup_by" in node(path) else {})}
+    plain, warm = (build({**by_step, "warmup_epochs": epochs}) for epochs in (0.0, 2.0))
     factors = [warm.factor(step, 5, 1000) for step in range(11)]
     assert factors[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
     assert plain.factor(0, 5, 1000) == factors[10] == 1.0
+
+
+LDAM_RATES = {1: 0.2, 2: 0.4, 3: 0.6, 4: 0.8, 5: 1, 6: 1, 160: 1, 161: 0.01, 180: 0.01, 181: 0.0001, 200: 0.0001}
+"""The factor in an epoch, counted from 1, as kaidic/LDAM-DRW counts where it sets the rate."""
+
+
+@pytest.mark.parametrize("per_epoch", [1, 7, 97])
+def test_the_rates_of_ldams_code(per_epoch: int) -> None:
+    """Its drops are `epoch > 160` and `epoch > 180` for epochs from 1: 160 and 180 epochs completed."""
+    schedule = build(node(CONF / "schedule" / "ldam.yaml"))
+    for epoch, expected in LDAM_RATES.items():
+        for step in range((epoch - 1) * per_epoch, epoch * per_epoch):
+            assert schedule.factor(step, per_epoch, 200 * per_epoch) == pytest.approx(expected), epoch
+
+
+def test_the_rates_of_mislas_code_and_of_twice_the_epochs() -> None:
+    mislas, ldam = (build(node(CONF / "schedule" / f"{name}.yaml")) for name in ("mislas", "ldam"))
+    for epoch, expected in ((1, 0.2), (5, 1), (160, 1), (161, 0.1), (181, 0.01), (200, 0.01)):
+        assert mislas.factor((epoch - 1) * 97 + 40, 97, 200 * 97) == pytest.approx(expected)
+    for epoch, expected in ((5, 1), (320, 1), (321, 0.01), (360, 0.01), (361, 0.0001)):
+        assert ldam.factor((epoch - 1) * 97, 97, 400 * 97) == pytest.approx(expected)
+
+
+def test_a_warm_up_by_epochs_of_one_and_a_half() -> None:
+    schedule = Steps([0.5], "budget", 0.1, warmup_epochs=1.5, warmup_by="epoch")
+    assert [schedule.factor(step, 2, 20) for step in range(5)] == pytest.approx([2 / 3, 2 / 3, 1, 1, 1])
 
 
 def test_warm_up_of_half_an_epoch() -> None:

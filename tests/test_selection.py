@@ -16,7 +16,7 @@ from running import option
 from mixexp import streams
 from mixexp.build import build
 from mixexp.dataset import Splits
-from mixexp.imbalance import LongTail, MinorityClasses, NoImbalance, cut
+from mixexp.imbalance import LongTail, MinorityClasses, NoImbalance, cao2019, cut
 from mixexp.label_noise import NoNoise, Uniform
 from mixexp.phases import change
 from mixexp.sampling import BalancedSampling, Deferred, Natural, WeightedSampling
@@ -245,6 +245,55 @@ def test_profiles_have_the_published_counts(shape: str, ratio: float, expected: 
     train, test = LongTail(shape, ratio).keep_counts(np.full(10, 5000), np.full(10, 1000), 5.0)
     assert train.tolist() == expected
     assert test.tolist() == [1000] * 10
+
+
+SUMS = {
+    (10, 200): 11_203, (10, 100): 12_406, (10, 50): 13_996, (10, 20): 17_023, (10, 10): 20_431,
+    (100, 200): 9_502, (100, 100): 10_847, (100, 50): 12_608, (100, 20): 15_907, (100, 10): 19_573,
+}  # fmt: skip
+"""Training images of CIFAR-LT, by the number of classes and the ratio."""
+
+
+@pytest.mark.parametrize(("classes", "ratio"), SUMS, ids=str)
+@pytest.mark.parametrize("shape", ["exponential", "step"])
+def test_counts_of_cifar_lt_are_those_of_the_papers_code(classes: int, ratio: int, shape: str) -> None:
+    """Cao et al.'s code truncates n_max·factor^(c/(C−1)), without guarding against rounding."""
+    largest, factor = 50_000 // classes, 1 / ratio
+    if shape == "exponential":
+        expected = [int(largest * factor ** (c / (classes - 1.0))) for c in range(classes)]
+        assert sum(expected) == SUMS[classes, ratio]
+    else:
+        expected = [int(largest)] * (classes // 2) + [int(largest * factor)] * (classes // 2)
+    train, test = LongTail(shape, ratio).keep_counts(np.full(classes, largest), np.full(classes, 100), 5.0)
+    assert train.tolist() == expected and test.tolist() == [100] * classes
+
+
+def test_the_images_of_the_papers_code_are_those_of_numpys_global_generator() -> None:
+    """np.random.seed(0) once, then np.random.shuffle of each class's rows, as the code writes it."""
+    labels, keep = rng().integers(4, size=300), np.array([40, 20, 7, 1])
+    state = np.random.get_state()
+    try:
+        np.random.seed(0)
+        expected = []
+        for c, count in enumerate(keep):
+            rows = np.where(labels == c)[0]
+            np.random.shuffle(rows)
+            expected.append(rows[:count].tolist())
+    finally:
+        np.random.set_state(state)
+    members = [np.flatnonzero(labels == c) for c in range(4)]
+    assert [rows.tolist() for rows in cao2019(members, keep, rng())] == expected
+    assert [rows.tolist() for rows in members] == [np.flatnonzero(labels == c).tolist() for c in range(4)]
+    assert cut(labels, keep, rng(), "cao2019").tolist() == sorted(row for rows in expected for row in rows)
+
+
+def test_the_images_of_the_papers_code_stay_whatever_the_data_seed() -> None:
+    source = splits(even_labels(60), even_labels(10))
+    published, own = ([choose(source, imbalance=LongTail("exponential", 6.0, which), data_seed=seed) for seed in (0, 7)]
+                      for which in ("cao2019", "drawn"))  # fmt: skip
+    assert published[0].digest() == published[1].digest() and own[0].digest() != own[1].digest()
+    assert counts(published[0].train_labels) == counts(own[0].train_labels)
+    assert published[0].test.tolist() == list(range(100)), "the test set stays whole"
 
 
 def test_exact_quotients_are_not_lost_to_rounding() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from test_selection import choose, counts, rng
 
 from mixexp.dataset import Splits
 from mixexp.dataset.torchvision import FromTorchvision
-from mixexp.imbalance import MinorityClasses
+from mixexp.imbalance import LongTail, MinorityClasses, cao2019
 from mixexp.subset import Head
 from mixexp.training import data
 
@@ -41,6 +42,28 @@ def test_minority_cuts_the_even_classes_as_article_b_does(name: str, per_test: i
     train, test = counts(source.train_labels.numpy()), counts(source.test_labels.numpy())
     assert counts(choice.train_labels) == [per_test * n if c % 2 == 0 else train[c] for c in range(10)]
     assert counts(source.test_labels.numpy()[choice.test]) == [n if c % 2 == 0 else test[c] for c in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "ratio", "images", "golden"),
+    [
+        ("exponential", 100, 12_406, "4bf45bff8878d278"),
+        ("exponential", 50, 13_996, "d7edcfaf02772bee"),
+        ("exponential", 10, 20_431, "a17d69f192b1cf6d"),
+        ("step", 100, 25_250, "7dde7b6c248f7ba6"),
+    ],
+)
+def test_cifar10_lt_is_the_subset_of_published_results(shape: str, ratio: float, images: int, golden: str) -> None:
+    """SHA-256 of the code's indices, class by class in shuffled order, as little-endian int64; a run has them sorted."""
+    source, long_tail = real("CIFAR10"), LongTail(shape, ratio, "cao2019")
+    labels = source.train_labels.numpy()
+    keep, _ = long_tail.keep_counts(np.bincount(labels), np.full(10, 1000), 5.0)
+    shuffled = cao2019([np.flatnonzero(labels == c) for c in range(10)], keep, rng())
+    if ratio == 100:
+        assert shuffled[0][:6].tolist() == [4030, 38518, 48266, 45556, 6312, 25460]
+    indices = np.concatenate(shuffled)
+    assert hashlib.sha256(indices.astype("<i8").tobytes()).hexdigest()[:16] == golden
+    assert choose(source, imbalance=long_tail).train.tolist() == sorted(indices.tolist()) and len(indices) == images
 
 
 def test_the_centred_statistics_of_cifar10_are_those_published_for_bc_plus() -> None:

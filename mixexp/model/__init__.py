@@ -27,8 +27,11 @@ class Body(nn.Module, abc.ABC):
     stages: Mapping[str, str]
     kinds: tuple[str, ...] | None = None
     """Kinds of data that the architecture is made for; None: any. It can be trained on others; the run notes this."""
-    layer_defaults: Literal["torch", "keras"] = "torch"
-    """Framework whose default initial weights and BatchNorm constants the layers and the loss's head have."""
+    layer_defaults: Literal["torch", "keras", "he"] = "torch"
+    """Framework whose default initial weights and BatchNorm constants the layers and the loss's head have.
+
+    he: PyTorch's, but with the weights of convolutions and linear layers from blocks.he_normal.
+    """
 
     @abc.abstractmethod
     def forward(self, x: torch.Tensor) -> torch.Tensor:

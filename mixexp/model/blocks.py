@@ -74,10 +74,13 @@ def global_average(x: torch.Tensor) -> torch.Tensor:
     return x.sum(dim=(2, 3)) / (x.shape[2] * x.shape[3])
 
 
-def he_normal(body: nn.Module) -> None:
-    """Draw the weights of every convolution from N(0, 2 / fan_in) (He et al. 2015)."""
-    for module in body.modules():
-        if isinstance(module, nn.Conv2d):
+def he_normal(network: nn.Module, linear: bool = False) -> None:
+    """Draw the weights of every convolution, and with `linear` of every linear layer, from N(0, 2 / fan_in).
+
+    He et al. 2015.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) or (linear and isinstance(module, nn.Linear)):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
 

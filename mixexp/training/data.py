@@ -198,10 +198,9 @@ def select_data(
     counts = [np.bincount(labels, minlength=num_classes) for labels in (train_labels[train], test_labels)]
     keep_train, keep_test = imbalance.keep_counts(counts[0], counts[1], len(train_labels) / len(test_labels))
     purposes = ("imbalance", "imbalance of the test set")
-    train_rng, test_rng = (
-        None if imbalance.in_order else streams.generator(data_seed, purpose) for purpose in purposes
-    )
-    train, test = train[cut(train_labels[train], keep_train, train_rng)], cut(test_labels, keep_test, test_rng)
+    train_rng, test_rng = (streams.generator(data_seed, purpose) for purpose in purposes)
+    train = train[cut(train_labels[train], keep_train, train_rng, imbalance.which)]
+    test = cut(test_labels, keep_test, test_rng, imbalance.which)
     _refuse_one_class(splits, "imbalance", "training", train_labels[train])
     _refuse_one_class(splits, "imbalance", "test", test_labels[test])
     test_of = len(test)

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mixexp.model import Body
+from mixexp.model.blocks import he_normal
 from mixexp.model.keras import take_keras_defaults
 
 
@@ -44,6 +45,8 @@ class Network(nn.Module):
         self.body, self.head = body, head
         if body.layer_defaults == "keras":
             take_keras_defaults(self)
+        elif body.layer_defaults == "he":
+            he_normal(self, linear=True)
         self._blending = _Blending()
         for layer in layers(body)[1:]:
             self.module_at(layer).register_forward_hook(self._blending.hook_at(layer))
