@@ -126,6 +126,8 @@ def covering(*groups: str, without: Collection[str] = ()) -> list[tuple[str, ...
         cell = [f"mix={mix}"]
         for group in groups:
             fitting = [name for name in names(group) if name not in without and (group, name) != ("augment", "shift")]
+            if group == "loss" and raw_option("mix", mix).get("only_repeats"):  # it needs sampling=oversample
+                fitting = [name for name in fitting if name == "cross_entropy"]
             sound = group == "augment" and mix == "bc_sound"  # a shift is of sounds, and all else of images
             cell.append(f"{group}={'shift' if sound else fitting[number % len(fitting)]}")
         found.append(tuple(cell))
