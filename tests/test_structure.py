@@ -37,7 +37,19 @@ GROUP_PARTS = {
     "loss",
 }
 LEVELS = [
-    {"text", "files", "metrics", "eager", "phases", "streams", "labels", "class_names", "settings", "training"},
+    {
+        "text",
+        "files",
+        "metrics",
+        "calibration",
+        "eager",
+        "phases",
+        "streams",
+        "labels",
+        "class_names",
+        "settings",
+        "training",
+    },
     {"errors"},
     {"training.reader", "training.task", "project"},
     {"spec"},

@@ -36,8 +36,8 @@ Rows = list[dict[str, Any]]
 class Facts:
     """Properties of a run that are known before it starts.
 
-    kind: of the data; shape: of an image, [C, H, W]; train, test: numbers of images; layers: all layers, "input" to
-    "final"; features: length of the final layer's vector; blends: true if samples are blended.
+    kind: of the data; shape: of an image, [C, H, W]; train, test, held_out: numbers of images; layers: all layers,
+    "input" to "final"; features: length of the final layer's vector; blends: true if samples are blended.
     """
 
     kind: str
@@ -45,6 +45,7 @@ class Facts:
     classes: int
     train: int
     test: int
+    held_out: int
     layers: tuple[str, ...]
     features: int
     blends: bool
@@ -96,8 +97,9 @@ class Mixed(NamedTuple):
 class Subject:
     """A network after `step` steps, in evaluation mode, with its data and its training methods.
 
-    true_labels: int64 [N], of the training images, whose own labels may be noisy; batch_size: samples in a step;
-    epochs: of the run; other: maps the path of another finished run's folder to its network.
+    true_labels: int64 [N], of the training images, whose own labels may be noisy; held_out: validation images, or none;
+    batch_size: samples in a step; epochs: of the run; other: maps the path of another finished run's folder to its
+    network.
     """
 
     network: Network
@@ -111,6 +113,7 @@ class Subject:
     train: DataSplit
     true_labels: Tensor
     test: DataSplit
+    held_out: DataSplit
     classes: tuple[str, ...]
     kind: str
     seed: int
@@ -132,6 +135,11 @@ class Subject:
         """Outputs of the network, float32 [B, C], from network input."""
         with self.run.autocast():
             return self.network(inputs).float()
+
+    def scores(self, images: Tensor) -> np.ndarray:
+        """The loss's scores of raw images (Loss.scores), float64 [N, C] on the host; the network sees BATCH at once."""
+        pieces = [self.loss.scores(self.outputs(self.inputs(some))).cpu() for some in images.split(BATCH)]
+        return torch.cat(pieces).double().numpy()
 
     def seen(self, images: Tensor, layers: Sequence[str]) -> tuple[dict[str, Tensor], Tensor]:
         """Representations of raw images, layer → float32 [N, D] (flattened), and the network's outputs, float32 [N, C].

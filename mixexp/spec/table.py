@@ -26,6 +26,8 @@ from mixexp.spec.keys import (
 
 STATISTICS = ("mean", "median")
 HIGHER = one_of("higher", "lower")
+LOWER = ("loss", "error", ".ece", "_ece", ".nll", ".brier", ".aurc", ".fpr95")
+"""Endings of the metrics of which a lower number is better."""
 PARTS = {"train": "training", "val": "validation"}
 """The parts of the data that columns of metrics.csv refer to, in words; a column without a part is of the test set."""
 
@@ -39,7 +41,11 @@ KEYS = {
         "the factor for display; without it, 100 for fractions, which are then in per cent, and 1 for others",
     ),
     "decimals": Key(None, whole(0, 12), "the digits behind the point; without it, 2 for fractions and 4 for others"),
-    "better": Key(None, HIGHER, "the direction of a better number; lower for losses and errors without it"),
+    "better": Key(
+        None,
+        HIGHER,
+        "the direction of a better number; lower for losses, errors, ece, nll, brier, aurc and fpr95 without it",
+    ),
     "rule": Key("last", one_of(*RULES), f"the evaluation that counts for a run: {', '.join(RULES.values())}"),
     "statistic": Key(
         "mean", one_of(*STATISTICS), "what is shown of a cell's runs: mean ± sd, or median [smallest–largest]"
@@ -97,7 +103,11 @@ MEASURE = {
     "metric": Key("", METRIC, "what is shown", needed=True),
     "rule": Key(None, one_of(*RULES), "as of the table, whose rule stands without it"),
     "where": Key(None, CONDITIONS, "the rows of the probe's file that count, such as {layer: final}"),
-    "better": Key(None, HIGHER, "the direction of a better number; lower for losses and errors without it"),
+    "better": Key(
+        None,
+        HIGHER,
+        "the direction of a better number; lower for losses, errors, ece, nll, brier, aurc and fpr95 without it",
+    ),
     "scale": Key(
         None, FACTOR, "the factor for display; that of the table for its own metric and for probes' measures without it"
     ),
@@ -117,7 +127,7 @@ def completed(table: Mapping[str, Any]) -> dict[str, Any]:
     """A table's description with the defaults of the keys that it leaves out or sets to null."""
     given = {name: value for name, value in table.items() if value is not None}
     metric = given.get("metric") or DEFAULTS["metric"]
-    fraction, lower = metric in FRACTIONS, metric.endswith(("loss", "error"))
+    fraction, lower = metric in FRACTIONS, metric.endswith(LOWER)
     scale, decimals = (100, 2) if fraction else (1, 4)
     usual = dict(zip(FORMAT, (scale, decimals, "lower" if lower else "higher"), strict=True))
     return {**DEFAULTS, **usual, **given}
@@ -184,10 +194,10 @@ def scale(spec: Mapping[str, Any], metric: str) -> float:
 
 
 def better(spec: Mapping[str, Any], metric: str) -> str:
-    """The better direction of a metric, "higher" or "lower": the table's, else lower for losses and errors."""
+    """The better direction of a metric, "higher" or "lower": the table's, else lower for those that LOWER names."""
     if metric == spec["metric"]:
         return spec["better"]
-    return "lower" if metric.endswith(("loss", "error")) else "higher"
+    return "lower" if metric.endswith(LOWER) else "higher"
 
 
 def table_problems(spec: Mapping[str, Any]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from mixexp.loss import Loss
 from mixexp.probe import Probe, Subject
 from mixexp.training import data
 from mixexp.training.budget import Budget, budget_of
-from mixexp.training.data import DataSplit, Normalize, SelectedData
+from mixexp.training.data import Normalize, SelectedData
 from mixexp.training.device import execution
 from mixexp.training.network import Network
 from mixexp.training.reader import read_environment, trained_config
@@ -36,7 +36,6 @@ class RunParts(Subject):
 
     selected: SelectedData
     counts: np.ndarray
-    held_out: DataSplit
     budget: Budget
     probe: Probe | None
     contents: str
