@@ -341,7 +341,7 @@ def test_a_damaged_description_is_reported_and_defaults_stand_in(tmp_path):
     assert "Not drawn: figure accuracy: there is no key 'x_scal' for kind against. Did you mean 'x_scale'?" in text
     assert (
         "Not drawn: figure f: kind is 'curve'; scores, against, curves, confusion, per_class, by_group, cost, images,"
-        " probe, scatter, animation are known." in text
+        " reliability, probe, scatter, animation are known." in text
     )
 
 

@@ -61,6 +61,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "by_group": {},
     "cost": {},
     "images": {},
+    "reliability": {},
     "probe": {"probe": "points", "x": "x", "y": "density", "lines": "kind", "steps": ["drawn"]},
     "log probe": {
         "kind": "probe",
@@ -115,6 +116,11 @@ def rich(
         writer = csv.writer(file)
         writer.writerow(["step", "sample", "image", "clipped", "labels", "lam", "layer"])
         writer.writerows([20, k, picture(40 * k), 0, f"{classes[0]} 0.{k}", 0.1 * k, "input"] for k in range(1, 5))
+    bins = [(0.2, 0.4, 5, 0.3, 0.2), (0.8, 1.0, 15, 0.9, 0.8)]
+    with (run / "probe_reliability.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["step", "scaling", "lower", "upper", "images", "confidence", "accuracy"])
+        writer.writerows([20, scaling, *row] for scaling in ("none", "fitted") for row in bins)
     return run
 
 
@@ -609,6 +615,7 @@ def test_every_report_draws_what_its_runs_have_and_its_table_does_not_ask_for(ta
         "by_group",
         "cost",
         "images",
+        "reliability",
     ]
     assert all(figure_problem(spec) == "" for spec in found)
     for spec in found:
@@ -620,6 +627,7 @@ def test_every_report_draws_what_its_runs_have_and_its_table_does_not_ask_for(ta
         "by_group",
         "cost",
         "images",
+        "reliability",
     ]
 
 
@@ -633,6 +641,7 @@ def test_what_runs_do_not_have_is_no_standard_figure(tmp_path):
         "confusion",
         "cost",
         "images",
+        "reliability",
     ]
 
 

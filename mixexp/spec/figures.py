@@ -126,6 +126,10 @@ KINDS = {
             "count": Key(6, _MOST, "images of a row"),
         },
     ),
+    "reliability": FigureKind(
+        "reliability diagrams: accuracy against confidence, before and after temperature scaling",
+        {"probe": Key("reliability", PROBE, "where the bins are"), "by": _BY, "each": _EACH, "only": _ONLY},
+    ),
     "probe": FigureKind(
         "what a probe measured, as lines",
         {

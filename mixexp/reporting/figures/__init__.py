@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from mixexp.files import atomically
 from mixexp.reporting.cells import entries_of
-from mixexp.reporting.figures import classes, cost, lines, probes, scores
+from mixexp.reporting.figures import classes, cost, lines, probes, reliability, scores
 from mixexp.reporting.figures.style import MOST_LINES, STYLE, fonts, freeze
 from mixexp.reporting.runs import uneven
 from mixexp.reporting.shots import GROUPS, shots
@@ -40,6 +40,7 @@ KINDS: dict[str, Callable[[Table, Mapping[str, Any]], tuple[Figure | Animation, 
     "by_group": scores.by_group,
     "cost": cost.cost,
     "images": probes.images,
+    "reliability": reliability.reliability,
     "probe": probes.lines,
     "scatter": probes.scatter,
     "animation": probes.animation,
@@ -102,7 +103,8 @@ def standard(table: Table) -> list[dict[str, Any]]:
     """The standard figures of every report: the kinds with data that the table does not list itself.
 
     They are the scores by setting, learning curves, confusion matrices, the accuracy by class and by group of classes
-    where classes differ in size, wall time against the score, and the images that a network was given.
+    where classes differ in size, wall time against the score, the images that a network was given, and reliability
+    diagrams.
     """
     asked = {str(spec.get("kind")) for spec in table.spec["figures"] if isinstance(spec, Mapping)}
     runs = runs_of(table, Entry("", {}))
@@ -124,6 +126,11 @@ def standard(table: Table) -> list[dict[str, Any]]:
         "images": (
             {"by": by, "each": each, **only}
             if any((run.folder / "probe_mixed_images.csv").exists() for run in runs)
+            else None
+        ),
+        "reliability": (
+            {"by": by, "each": each, **only}
+            if any((run.folder / "probe_reliability.csv").exists() for run in runs)
             else None
         ),
     }

@@ -93,7 +93,7 @@ def scatter(table: Table, spec: Mapping[str, Any]) -> tuple[Figure, str]:
     figure, blocks = _blocks(len(clouds), len(values) + (spec["beside"] is not None))
     paint = _painter(clouds, spec)
     for (entry, run, rows), panels in zip(clouds, blocks, strict=True):
-        shown = rows if spec["panels"] == "step" else _at_the_end(rows)
+        shown = rows if spec["panels"] == "step" else at_the_end(rows)
         for value, panel in zip(values, panels, strict=False):
             part = [row for row in shown if spec["panels"] is None or row[spec["panels"]] == value]
             paint(panel, part)
@@ -233,7 +233,8 @@ def shown_values(clouds: Sequence[tuple[Entry, Run, list[Row]]], spec: Mapping[s
     return spread(ordered, MOST_VALUES)
 
 
-def _at_the_end(rows: Sequence[Row]) -> list[Row]:
+def at_the_end(rows: Sequence[Row]) -> list[Row]:
+    """The rows of the last step."""
     last = max(_float(row["step"]) for row in rows)
     return [row for row in rows if _float(row["step"]) == last]
 
@@ -300,7 +301,7 @@ def _frame(panel: Axes, rows: Sequence[Row], drawn: Sequence[Row], spec: Mapping
 
 def _beside(panel: Axes, run: Run, spec: Mapping[str, Any]) -> None:
     """A line of another file of the same run, such as the density that the points were drawn from."""
-    rows = _at_the_end(run.probe(spec["probe"], (spec["x"], spec["y"]), spec.get("where")))
+    rows = at_the_end(run.probe(spec["probe"], (spec["x"], spec["y"]), spec.get("where")))
     places = sorted((_float(row[spec["x"]]), _float(row[spec["y"]])) for row in rows)
     panel.plot([x for x, _ in places], [y for _, y in places], color=style.colour(0))
     panel.set_xlabel(style.text(spec["x"]))
