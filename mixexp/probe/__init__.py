@@ -136,10 +136,11 @@ class Subject:
         with self.run.autocast():
             return self.network(inputs).float()
 
+    @torch.no_grad()
     def scores(self, images: Tensor) -> np.ndarray:
         """The loss's scores of raw images (Loss.scores), float64 [N, C] on the host; the network sees BATCH at once."""
-        pieces = [self.loss.scores(self.outputs(self.inputs(some))).cpu() for some in images.split(BATCH)]
-        return torch.cat(pieces).double().numpy()
+        batches = (self.inputs(some.to(self.run.device)) for some in images.split(BATCH))
+        return torch.cat([self.loss.scores(self.outputs(inputs)).cpu() for inputs in batches]).double().numpy()
 
     def seen(self, images: Tensor, layers: Sequence[str]) -> tuple[dict[str, Tensor], Tensor]:
         """Representations of raw images, layer → float32 [N, D] (flattened), and the network's outputs, float32 [N, C].

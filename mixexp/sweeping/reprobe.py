@@ -14,7 +14,7 @@ from mixexp.class_names import up_to_date
 from mixexp.errors import UserError
 from mixexp.files import read_yaml, write_atomically
 from mixexp.plan.checks import Refused, validate
-from mixexp.probe import Probe, measuring
+from mixexp.probe import Probe, Several, measuring
 from mixexp.training.folder import csv_rows
 from mixexp.training.reader import trained_config
 from mixexp.training.setup import restored
@@ -113,11 +113,12 @@ def _measurement(folder: Path, chosen: Mapping[str, Any], data_dir: str | None, 
 
 def _settings(node: Mapping[str, Any], trusted: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The settings of every file that a probe makes; those of its parts where it is composed of probes."""
-    inner = [value for value in node.values() if isinstance(value, Mapping) and "_target_" in value]
-    if not inner:
-        yield from ((name, node) for name in build(node, trusted).files)
-    for part in inner:
-        yield from _settings(part, trusted)
+    probe = build(node, trusted)
+    if not isinstance(probe, Several):
+        yield from ((name, node) for name in probe.files)
+        return
+    for name in probe.probes:
+        yield from _settings(node[name], trusted)
 
 
 def _made_with(folder: Path, name: str, run: Mapping[str, Any], trusted: Sequence[str]) -> Mapping[str, Any]:
