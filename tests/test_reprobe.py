@@ -39,7 +39,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("name", ["training_error", "robustness", "tsne"])
+@pytest.mark.parametrize("name", ["training_error", "robustness", "tsne", "calibration"])
 def test_it_finds_what_the_run_itself_would_have_found(name, run, tmp_path, capsys):
     small = ["probe.deformation.zoom=[60]"] if name == "robustness" else []
     direct = trained(tmp_path / "direct", *WORDS, "label_noise=uniform", f"probe={name}", *small).path
@@ -68,6 +68,19 @@ def test_parts_of_a_probe_that_are_there_are_not_measured_again(run, capsys):
     code, said = probe(capsys, run, "probe=robustness", "probe.deformation.shearing=[]")
     assert code == 0 and "probe_deformation.csv" in said and "probe_fgsm.csv" not in said
     assert contents(run)["probe_fgsm.csv"] == first
+
+
+def test_a_part_of_a_probe_that_is_no_probe_is_one_of_its_settings(run, capsys):
+    words = ("probe=out_of_distribution", "probe.noise=[]", "+dataset@probe.more=digits")
+    code, said = probe(capsys, run, *words)
+    assert code == 0 and "probe_out_of_distribution.csv" in said
+    made = yaml.safe_load((run / "probe_out_of_distribution.yaml").read_text())
+    assert made["more"]["_target_"].endswith("Digits") and made["noise"] == []
+    assert "same settings" in probe(capsys, run, *words)[1]
+    code, said = probe(capsys, run, *words, "probe.more.split_seed=1")
+    assert code == 2 and "made with more = " in said
+    code, said = probe(capsys, run, "probe=fgsm", "dataset@dataset=mnist")
+    assert code == 2 and "a probe leaves the run as it is" in said
 
 
 def test_what_a_run_measured_while_it_trained_is_kept_too(tmp_path, capsys):
