@@ -42,6 +42,7 @@ LEVELS = [
         "files",
         "metrics",
         "calibration",
+        "corruptions",
         "eager",
         "phases",
         "streams",
