@@ -9,7 +9,7 @@ the accuracy is nan. All functions raise ValueError for no images.
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -145,7 +145,7 @@ def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> Temperature:
     if not np.isfinite(scores).all():  # the network has diverged
         return Temperature(math.nan, "")
     low, high = math.log(LOWEST_TEMPERATURE), math.log(HIGHEST_TEMPERATURE)
-    found = minimize_scalar(
+    found: Any = minimize_scalar(
         lambda position: nll(scores, labels, math.exp(position)),
         bounds=(low, high),
         method="bounded",
@@ -183,15 +183,15 @@ def _equal_width(values: np.ndarray, bins: int) -> np.ndarray:
 def _means(
     where: np.ndarray, bins: int, predicted: np.ndarray, observed: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of every bin the values, and the means of both, nan in an empty one."""
+    """Of every bin the number of values, and the means of both, nan in an empty one."""
     counts = np.bincount(where, minlength=bins)
-    means = (
+    confidence, accuracy = (
         np.divide(
             np.bincount(where, weights=values, minlength=bins), counts, out=np.full(bins, math.nan), where=counts > 0
         )
         for values in (predicted, observed)
     )
-    return counts, *means
+    return counts, confidence, accuracy
 
 
 def _gap(where: np.ndarray, bins: int, predicted: np.ndarray, observed: np.ndarray) -> float:

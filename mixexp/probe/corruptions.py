@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -99,7 +99,7 @@ class Corruptions(Probe):
             yield corrupted(grey, name, severity, rng)
 
     @staticmethod
-    def _row(source: str, name: str, severity: int, scores: np.ndarray, labels: np.ndarray) -> dict[str, object]:
+    def _row(source: str, name: str, severity: int, scores: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         probabilities = calibration.probabilities_of(scores)
         accuracy = calibration.accuracy(probabilities, labels)
         measures = {"accuracy": accuracy, "error": 1 - accuracy, "ece": calibration.ece(probabilities, labels)}

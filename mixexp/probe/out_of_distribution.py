@@ -138,7 +138,7 @@ def max_softmax(scores: np.ndarray) -> np.ndarray:
 
 def energy(scores: np.ndarray) -> np.ndarray:
     """The negative energy log Σ exp(z) at temperature 1, float64 [N], of scores [N, C]."""
-    return logsumexp(scores, axis=1)
+    return np.asarray(logsumexp(scores, axis=1))
 
 
 DETECTORS = {"max_softmax": max_softmax, "energy": energy}
