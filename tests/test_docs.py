@@ -102,6 +102,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         trained(root / "outputs" / "small_data" / f"{number:012x}", *small, *probed, *words)
     for name in FOLDERS[1:]:
         shutil.copytree(root / "outputs" / "small_data", root / "outputs" / name)
+    for run in (root / "outputs" / "mine").glob("*/config.yaml"):
+        rows = ("step,scaling,ece,nll", "4,none,0.1,0.5", "4,fitted,0.05,0.4")
+        (run.parent / "probe_calibration.csv").write_text("\n".join(rows) + "\n")
     for name in ("runs", "kept"):
         shutil.copytree(root / "outputs" / "small_data" / f"{0:012x}", root / "outputs" / name / RUN)
     pixels = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8))
