@@ -11,6 +11,8 @@ from torch import Tensor
 
 from mixexp.mix import Mask
 
+_CHUNK = 1024
+
 
 def span(starts: Tensor, ends: Tensor, length: int) -> Tensor:
     """Which places of a line of this length lie from start on and before end, bool [B, length]; int [B] each."""
@@ -66,7 +68,7 @@ class Fourier(Mask):
     """The largest pixels of low-frequency noise, as many as lam says (Harris et al. 2020).
 
     The noise is the real part of the inverse Fourier transform of Z/max(f, 1/max(H, W))^decay, Z complex and normal, f
-    the frequency in cycles per pixel. Its lam·H·W largest pixels are the first image's, rounded up or
+    the frequency in cycles per pixel. Its lam·H·W largest pixels are the first image's, a number that is rounded up or
     down at even odds.
     decay: exponent of the frequency, 3 in the paper.
     A mask travels to the device with a bit for each pixel: H·W/8 bytes an image of an epoch.
@@ -78,6 +80,11 @@ class Fourier(Mask):
         self.decay = decay
 
     def draw(self, rng: np.random.Generator, lam: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarray]:
+        chunks = [self._largest(rng, lam[start : start + _CHUNK], size) for start in range(0, len(lam), _CHUNK)]
+        return {"first": np.concatenate(chunks)}
+
+    def _largest(self, rng: np.random.Generator, lam: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """The pixels of the first image, a bit each, uint8 [n, ⌈H·W/8⌉]."""
         height, width = size
         frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
         scale = np.maximum(frequency, 1 / max(size)) ** -self.decay
@@ -85,8 +92,10 @@ class Fourier(Mask):
         noise = np.fft.irfft2(scale * (real + 1j * imaginary), s=size, axes=(1, 2)).reshape(len(lam), -1)
         up = rng.random(len(lam)) < 0.5
         count = np.where(up, np.ceil(lam * height * width), np.floor(lam * height * width))
-        rank = (-noise).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
-        return {"first": np.packbits(rank < count[:, None], axis=1)}
+        first = np.zeros(noise.shape, dtype=bool)
+        descending = np.arange(height * width) < count[:, None]
+        np.put_along_axis(first, (-noise).argsort(axis=1, kind="stable"), descending, axis=1)
+        return np.packbits(first, axis=1)
 
     def weights(self, draws: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
         shifts = torch.arange(7, -1, -1, device=draws["first"].device)

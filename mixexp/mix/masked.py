@@ -18,8 +18,8 @@ from mixexp.mix import Blend, Label, Mask, Mix, Pairing, Plan, Ratio
 class Masked(Blend):
     """M⊙x₁ + (1 − M)⊙x₂ (Yun et al. 2019, eq. 1), computed in at least float32.
 
-    mask: the rule of M; pixels: M of a batch, float32 [B, 1, H, W]; draws: the batch's geometry. At a hidden layer M is
-    averaged over the area of each of its pixels.
+    mask: the rule of M; pixels: M of a batch, float32 [B, 1, H, W]; draws: the batch's geometry. At a hidden layer,
+    float [B, C, h, w], M is averaged over the area of each of its pixels.
     """
 
     kinds = ("image", "spectrogram")
