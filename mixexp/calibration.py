@@ -57,7 +57,7 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
 def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> Reliability:
     """The bins ((m − 1)/M, m/M] of a reliability diagram (Guo et al. 2017).
 
-    A confidence on an edge is in the bin below it; torchmetrics and scikit-learn put it into the bin above.
+    A confidence on an edge is in the bin below it, as in scikit-learn; torchmetrics puts it into the bin above.
     """
     confidence, right = _judged(probabilities, labels)
     edges = np.arange(bins + 1) / bins
@@ -98,7 +98,7 @@ def classwise_ece(probabilities: np.ndarray, labels: np.ndarray, bins: int = BIN
 def nll(scores: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> float:
     """Mean negative log-likelihood −log softmax(scores / T)_y, natural logarithm; from scores, so that none is cut off.
 
-    scikit-learn's log_loss and torchmetrics take probabilities, and cut those that have rounded to 0.
+    scikit-learn's log_loss takes probabilities, and cuts those that have rounded to 0.
     """
     scores, labels = _checked(scores, labels)
     log_p = log_softmax(scores / temperature, axis=1)

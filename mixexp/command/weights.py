@@ -77,9 +77,8 @@ def _probe(arguments: argparse.Namespace) -> None:
 def check_settable(overrides: list[str], group: str, settable: Collection[str]) -> None:
     """Raise UserError for an override of a finished run's own settings."""
     for word in overrides:
-        place = re.sub(
-            r"^[\w/]+@", "", word.lstrip("+~")
-        )  # of an option of another group, as in dataset@probe.mnist=mnist
+        # an option of another group goes to the place behind its @, as in dataset@probe.mnist=mnist
+        place = re.sub(r"^[\w/]+@", "", word.lstrip("+~"))
         if (key := re.split(r"[.=]", place, maxsplit=1)[0]) not in settable:
             raise UserError(
                 f"{word}: a {group} leaves the run as it is.{closest(key, settable)} There are {', '.join(settable)}."

@@ -145,7 +145,6 @@ def _fits(config: RunConfig, data: DataSummary) -> tuple[str, ...]:
             len(counts),
             sum(counts),
             data.tested,
-            data.evaluated - data.tested,
             shape.layers,
             shape.features,
             mix.blend is not None,

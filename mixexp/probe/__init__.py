@@ -36,8 +36,8 @@ Rows = list[dict[str, Any]]
 class Facts:
     """Properties of a run that are known before it starts.
 
-    kind: of the data; shape: of an image, [C, H, W]; train, test, held_out: numbers of images; layers: all layers,
-    "input" to "final"; features: length of the final layer's vector; blends: true if samples are blended.
+    kind: of the data; shape: of an image, [C, H, W]; train, test: numbers of images; layers: all layers, "input" to
+    "final"; features: length of the final layer's vector; blends: true if samples are blended.
     """
 
     kind: str
@@ -45,7 +45,6 @@ class Facts:
     classes: int
     train: int
     test: int
-    held_out: int
     layers: tuple[str, ...]
     features: int
     blends: bool

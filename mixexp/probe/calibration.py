@@ -46,6 +46,7 @@ class Calibration(Probe):
         while_training: bool = False,
     ) -> None:
         self.fit_on, self.bins, self.while_training = fit_on, bins, while_training
+        self._noted = False
 
     def check(self, facts: Facts) -> None:
         if self.fit_on == "half_of_test" and facts.test < 2:
@@ -62,7 +63,8 @@ class Calibration(Probe):
         elif len(subject.held_out):
             held_out = subject.scores(subject.held_out.images), subject.held_out.labels.cpu().numpy()
             fitted = calibration.fit_temperature(*held_out)
-        else:
+        elif not self._noted:  # once in a run
+            self._noted = True
             note(
                 "probe=calibration: no temperature is fitted, as no training images are held out; validation=0.1 holds"
                 " some out in a new run, and probe.fit_on=half_of_test takes half of the test images"

@@ -67,10 +67,10 @@ class OutOfDistribution(Probe):
                 raise ValueError(f"probe.{name}: {error}") from error
             if kind != "image":
                 raise ValueError(f"probe.{name}: it needs a data set of images, and this one's kind is {kind}")
-            if {shape[0], facts.shape[0]} - {1, 3}:
+            if shape[0] != facts.shape[0] and {shape[0], facts.shape[0]} != {1, 3}:
                 raise ValueError(
-                    f"probe.{name}: its images have {shape[0]} channels and the run's {facts.shape[0]}; pictures with 1"
-                    " or 3 can be compared"
+                    f"probe.{name}: its images have {shape[0]} channels and the run's {facts.shape[0]}; only 1"
+                    " and 3 can be made of each other"
                 )
 
     def measure(self, subject: Subject) -> dict[str, Rows]:
