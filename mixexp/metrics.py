@@ -17,6 +17,16 @@ RULES = {
     "best_validation": "at the best validation accuracy",
 }
 """Selection rule → its name in reports."""
+MANY, FEW = 100, 20
+"""The training images of a class above which they are many, and below which they are few.
+
+Liu et al. 2019 and Kang et al. 2020 use these limits.
+"""
+
+
+def confusion(true: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
+    """The confusion matrix, int64 [C, C] with the true class in rows, of labels, int64 [N], and predictions."""
+    return np.bincount(true * num_classes + predicted, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
 def scores(confusion: np.ndarray) -> dict[str, float]:
@@ -57,6 +67,28 @@ def by_class(confusion: np.ndarray) -> dict[str, np.ndarray]:
             for name, (above, below) in ratios.items()
         },
     }
+
+
+def by_limits(counts: Sequence[int]) -> list[str]:
+    """The group of each class by its number of training images."""
+    return ["many" if count > MANY else "few" if count < FEW else "medium" for count in counts]
+
+
+def by_thirds(counts: Sequence[int]) -> list[str]:
+    """The group of each class by its rank among all; those of one size are together, at their middle rank.
+
+    The largest classes are many and the smallest few, even if several have one size.
+    """
+    ordered = sorted(counts, reverse=True)
+    middles = {count: ordered.index(count) + ordered.count(count) / 2 for count in counts}
+    third = len(counts) / 3
+
+    def group(count: int) -> str:
+        if count == ordered[0] or (middles[count] < third and count != ordered[-1]):
+            return "many"
+        return "few" if count == ordered[-1] or middles[count] > 2 * third else "medium"
+
+    return [group(count) for count in counts]
 
 
 def select(values: Sequence[float], rule: str, better: str, held_out: Sequence[float] = ()) -> float:

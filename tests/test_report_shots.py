@@ -13,9 +13,10 @@ import pytest
 from test_report import TABLE, leave, read
 from test_report_figures import rich
 
+from mixexp.metrics import by_limits, by_thirds
 from mixexp.reporting.figures import draw, standard
 from mixexp.reporting.runs import uneven
-from mixexp.reporting.shots import by_limits, by_thirds, records, sheet, shots, sizes
+from mixexp.reporting.shots import records, sheet, shots, sizes
 from mixexp.reporting.tables import Table, build_table
 from mixexp.reporting.write import write_report
 from mixexp.training.reader import load_run, load_runs

@@ -39,7 +39,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("name", ["training_error", "robustness", "tsne", "calibration"])
+@pytest.mark.parametrize("name", ["training_error", "robustness", "tsne", "calibration", "nearest_class_mean"])
 def test_it_finds_what_the_run_itself_would_have_found(name, run, tmp_path, capsys):
     small = ["probe.deformation.zoom=[60]"] if name == "robustness" else []
     direct = trained(tmp_path / "direct", *WORDS, "label_noise=uniform", f"probe={name}", *small).path

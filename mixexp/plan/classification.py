@@ -142,11 +142,11 @@ def _fits(config: RunConfig, data: DataSummary) -> tuple[str, ...]:
         facts = Facts(
             data.kind,
             data.shape,
-            len(counts),
-            sum(counts),
+            counts,
             data.tested,
             shape.layers,
             shape.features,
+            shape.linear_head,
             mix.blend is not None,
         )
         errors += sizes.problems(lambda: built["probe"].check(facts))

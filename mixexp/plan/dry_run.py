@@ -71,13 +71,15 @@ def optimizer_states(config: RunConfig) -> int:
 class NetworkSummary(NamedTuple):
     """A network without its weights: layers to mix at, width of the last layer, a sample's forward operations.
 
-    shapes: of a sample at each of the layers; flops_before: the operations before each. saved_bytes: the bytes that a
-    sample's pass keeps for its gradient; penalty_bytes: those that a step's penalty keeps.
+    shapes: of a sample at each of the layers; linear_head: whether the classifier is linear; flops_before: the
+    operations before each of the layers. saved_bytes: the bytes that a sample's pass keeps for its gradient;
+    penalty_bytes: those that a step's penalty keeps.
     """
 
     layers: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     features: int
+    linear_head: bool
     flops: float
     flops_before: tuple[float, ...]
     parameters: int
@@ -120,6 +122,7 @@ def network_summary(config: RunConfig, counts: tuple[int, ...], shape: tuple[int
         tuple(before),
         tuple(shapes.values()),
         body.num_features,
+        isinstance(network.head, torch.nn.Linear),
         flops,
         tuple(before.values()),
         parameters,

@@ -36,18 +36,29 @@ Rows = list[dict[str, Any]]
 class Facts:
     """Properties of a run that are known before it starts.
 
-    kind: of the data; shape: of an image, [C, H, W]; train, test: numbers of images; layers: all layers, "input" to
-    "final"; features: length of the final layer's vector; blends: true if samples are blended.
+    kind: of the data; shape: of an image, [C, H, W]; counts: training images of each class; test: number of test
+    images; layers: all layers, "input" to "final"; features: length of the final layer's vector; linear_head: true if
+    the classifier is linear; blends: true if samples are blended.
     """
 
     kind: str
     shape: tuple[int, ...]
-    classes: int
-    train: int
+    counts: tuple[int, ...]
     test: int
     layers: tuple[str, ...]
     features: int
+    linear_head: bool
     blends: bool
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.counts)
+
+    @property
+    def train(self) -> int:
+        """Number of training images."""
+        return sum(self.counts)
 
     def images(self, part: Literal["train", "test"], most: int | None) -> int:
         """Number of images in a sample of at most `most` of a part."""
@@ -58,6 +69,11 @@ class Facts:
         """Raise ValueError unless the data are pictures."""
         if self.kind != "image":
             raise ValueError(f"probe: {name} needs images, and this data set's kind is {self.kind}")
+
+    def require_every_class(self, name: str) -> None:
+        """Raise ValueError unless every class has training images."""
+        if 0 in self.counts:
+            raise ValueError(f"probe: {name} needs every class, and class {self.counts.index(0)} has no training image")
 
     def require_plane(self, why: str) -> None:
         """Raise ValueError unless the data are points of two classes in the plane; why: beginning of the message."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mixexp.errors import UserError
+from mixexp.metrics import FEW, MANY, by_limits, by_thirds
 from mixexp.reporting.cells import cells_of, entries_of
 from mixexp.reporting.confusion import confusion_of, training_counts
 from mixexp.reporting.csv_files import rounded
@@ -22,11 +23,6 @@ from mixexp.spec.table import of_metric
 from mixexp.training.reader import Run
 
 GROUPS = ("many", "medium", "few")
-MANY, FEW = 100, 20
-"""The training images of a class above which they are many, and below which they are few.
-
-Liu et al. 2019 and Kang et al. 2020 use these limits.
-"""
 DECIMALS = 2
 """The decimals of per cent, in tables of another unit."""
 
@@ -74,28 +70,6 @@ class Shots:
             return f"The classes are in thirds by their training images, those of one size together, as {usual}."
         cut = f"many: more than {MANY} training images of the class, medium: {FEW} to {MANY}, few: fewer than {FEW}"
         return f"{cut[0].upper()}{cut[1:]} (Liu et al. 2019); other codes cut elsewhere."
-
-
-def by_limits(counts: Sequence[int]) -> list[str]:
-    """The group of each class by its number of training images."""
-    return ["many" if count > MANY else "few" if count < FEW else "medium" for count in counts]
-
-
-def by_thirds(counts: Sequence[int]) -> list[str]:
-    """The group of each class by its rank among all; those of one size are together, at their middle rank.
-
-    The largest classes are many and the smallest few, even if several have one size.
-    """
-    ordered = sorted(counts, reverse=True)
-    middles = {count: ordered.index(count) + ordered.count(count) / 2 for count in counts}
-    third = len(counts) / 3
-
-    def group(count: int) -> str:
-        if count == ordered[0] or (middles[count] < third and count != ordered[-1]):
-            return "many"
-        return "few" if count == ordered[-1] or middles[count] > 2 * third else "medium"
-
-    return [group(count) for count in counts]
 
 
 def shots(table: Table) -> Shots | None:

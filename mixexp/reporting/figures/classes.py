@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mixexp.errors import UserError, closest
+from mixexp.metrics import FEW, MANY
 from mixexp.reporting.cells import entries_of
 from mixexp.reporting.confusion import Confusion, confusion_of, pooled, readable, training_counts
 from mixexp.reporting.entries import among, label
@@ -41,7 +42,7 @@ from mixexp.reporting.figures.style import (
     title,
 )
 from mixexp.reporting.runs import ABOUT_ALIKE
-from mixexp.reporting.shots import FEW, MANY, shots, sizes
+from mixexp.reporting.shots import shots, sizes
 from mixexp.reporting.stats import Statistic
 from mixexp.reporting.tables import Entry, Table, runs_of
 from mixexp.spec.figures import MOST_MATRICES
