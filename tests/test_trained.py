@@ -121,7 +121,7 @@ def test_settings_that_vary_are_given_with_their_values_and_named_as_differing(t
                 )  # fmt: skip
     text = sentence(tmp_path)
     assert text.startswith(
-        "small_cnn or lenet (6,274 to 50,000 parameters) on the first 100, 300 or 500 training images of MNIST, tested"
+        "small_cnn (6,274 parameters) or lenet (40,000 to 50,000 parameters) on the first 100, 300 or 500 training images of MNIST, tested"
         " on 10,000: mixing at the input, cross-entropy loss, without augmentation, SGD"
     )
     assert (

@@ -105,9 +105,10 @@ class _Values:
         named = [label(mix) for mix, has in having.items() if has == {True}]
         return named if len(named) < len(having) else []
 
-    def facts(self, name: str) -> list[Any]:
-        """Each run's value of a name in environment.json, without empty ones."""
-        return [run.environment[name] for run in self._runs if run.environment.get(name)]
+    def facts(self, name: str, model: Any = None) -> list[Any]:
+        """Each run's value of a name in environment.json, without empty ones; model: of the runs with it alone."""
+        runs = [run for run in self._runs if model is None or run.setting("model") == model]
+        return [run.environment[name] for run in runs if run.environment.get(name)]
 
     def classes(self, group: str) -> list[str]:
         """The last parts of the names of a group's classes."""
@@ -149,6 +150,9 @@ def _networks(values: _Values) -> str:
     if several:
         names = dict.fromkeys(str(name) for facts in several for name in facts)
         return " and ".join(_with_count(f"a {label(name)}", [facts.get(name) for facts in several]) for name in names)
+    models = values.of("model")
+    if 1 < len(models) <= LISTED:  # each with its own number, since papers give different networks one name
+        return enumerated([_with_count(_name(model), values.facts("parameters", model)) for model in models], "or")
     return _with_count(_option(values, "model", settings=False), recorded)
 
 
