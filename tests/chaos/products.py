@@ -68,7 +68,7 @@ def steps_of(config: RunConfig, folder: Path, stops: int | None = None) -> dict[
     return result_of(folder)
 
 
-def fault_of(words: list[str], folder: Path) -> tuple[str, str]:
+def outcome_of(words: list[str], folder: Path) -> tuple[str, str]:
     """The outcome of a product: "trained", "diverged", "refused" or "FAULT", and the reason."""
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
@@ -98,7 +98,7 @@ def outcomes(seed: int, count: int) -> Iterator[tuple[int, list[str], str, str]]
     for number in range(count):
         words = product(seed, number)
         with tempfile.TemporaryDirectory() as folder:
-            yield (number, words, *fault_of(words, Path(folder)))
+            yield (number, words, *outcome_of(words, Path(folder)))
 
 
 def main() -> None:
@@ -110,7 +110,7 @@ def main() -> None:
     if arguments.only is not None:
         words = product(arguments.seed, arguments.only)
         with tempfile.TemporaryDirectory() as folder:
-            print(" ".join(words), *fault_of(words, Path(folder)), sep="\n")
+            print(" ".join(words), *outcome_of(words, Path(folder)), sep="\n")
         return
     ends: collections.Counter[str] = collections.Counter()
     reasons: collections.Counter[str] = collections.Counter()
