@@ -74,6 +74,7 @@ class Fourier(Mask):
     A mask travels to the device with a bit for each pixel: H·W/8 bytes an image of an epoch.
     Differs from the paper's code (ecs-vlc/FMix): that one reads the real and imaginary parts of Z as neighbouring real
     frequencies, so that its masks are symmetric about a point; and its labels have lam, here the mask's mean.
+    Differs from OpenMixup: that one has the horizontal frequencies 0 and 1 alone, so that a row of a mask is one run.
     """
 
     def __init__(self, decay: Annotated[float, Field(ge=0)] = 3.0) -> None:
