@@ -24,7 +24,7 @@ Liu et al. 2019 and Kang et al. 2020 use these limits.
 """
 
 
-def confusion(true: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
+def confusion_matrix(true: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
     """The confusion matrix, int64 [C, C] with the true class in rows, of labels, int64 [N], and predictions."""
     return np.bincount(true * num_classes + predicted, minlength=num_classes**2).reshape(num_classes, num_classes)
 

@@ -1,4 +1,4 @@
-"""Probes for long tails on untrained and trained networks: shot groups, tau-normalisation, logit adjustment, NCM."""
+"""Probes for long tails on a trained network: shot groups, tau-normalisation, logit adjustment, NCM."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from probes import csv_rows, measured, probe_of, refusals, subject_of
+from probes import csv_rows, measured, probe_of, refusals, trained_subject
 from running import trained
 from sklearn.metrics import f1_score
 from sklearn.neighbors import NearestCentroid
 
-from mixexp.metrics import confusion
+from mixexp.metrics import confusion_matrix
 from mixexp.probe import Subject
 from mixexp.probe.logit_adjusted import LogitAdjusted
 from mixexp.probe.nearest_class_mean import NearestClassMean
@@ -24,9 +24,9 @@ TAIL = ("imbalance=exponential", "imbalance.ratio=20")
 
 
 @pytest.fixture(scope="module")
-def subject() -> Subject:
-    """An untrained network, and digits whose classes have 6 to 139 training images."""
-    return subject_of(*TAIL)
+def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """A network trained on digits whose classes have 6 to 139 images."""
+    return trained_subject(tmp_path_factory.mktemp("tail"), *TAIL, "epochs=4", "model.width=8")[1]
 
 
 def seen(subject: Subject) -> tuple[list[list[float]], list[list[float]], list[int]]:
@@ -50,7 +50,7 @@ def judged(predicted: list[int], true: list[int]) -> dict[str, float]:
 def test_a_confusion_matrix_counts_pairs() -> None:
     true, predicted = np.array([0, 0, 2, 1, 2, 2]), np.array([0, 1, 2, 1, 0, 2])
     expected = [[sum((true == i) & (predicted == j)) for j in range(4)] for i in range(4)]
-    assert confusion(true, predicted, 4).tolist() == expected
+    assert confusion_matrix(true, predicted, 4).tolist() == expected
 
 
 def test_the_groups_are_named_by_their_rule_and_have_the_mean_recall_of_their_classes(subject: Subject) -> None:
@@ -92,6 +92,7 @@ def test_tau_normalisation_against_a_loop(subject: Subject, bias: bool) -> None:
             ]
             predicted.append(values.index(max(values)))
         assert row == {"tau": row["tau"], **judged(predicted, true)}
+    assert len({row["accuracy"] for row in rows}) > 2
     if bias:
         assert rows[0] == {"tau": 0, **judged([row.index(max(row)) for row in outputs], true)}
 
@@ -106,7 +107,7 @@ def test_tau_normalisation_needs_a_linear_classifier() -> None:
 def test_logit_adjustment_after_training_against_a_loop(subject: Subject) -> None:
     _, outputs, true = seen(subject)
     counts = subject.train.labels.bincount().tolist()
-    rows = measured(LogitAdjusted([0, 0.05, 1]), subject)["logit_adjusted"]
+    rows = measured(LogitAdjusted([0, 0.5, 1]), subject)["logit_adjusted"]
     for row in rows:
         predicted = []
         for values in outputs:
@@ -114,6 +115,7 @@ def test_logit_adjustment_after_training_against_a_loop(subject: Subject) -> Non
             predicted.append(adjusted.index(max(adjusted)))
         assert row == {"tau": row["tau"], **judged(predicted, true)}
     assert rows[0] == {"tau": 0, **judged([row.index(max(row)) for row in outputs], true)}
+    assert len({row["accuracy"] for row in rows}) == 3
 
 
 def test_the_nearest_class_mean_is_scikit_learns(subject: Subject) -> None:

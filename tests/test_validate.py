@@ -296,6 +296,12 @@ def test_missing_data_is_refused_with_the_folder_it_was_looked_for_in() -> None:
             ["sampling, loss.class_weights: both correct for class sizes"],
         ),
         (("sampling=undersample", "loss=focal", "loss.class_weights=balanced"), ["sampling, loss.class_weights: both"]),
+        (("sampling=oversample", "loss=balanced_softmax"), ["sampling, loss: both correct for class sizes"]),
+        (
+            ("sampling=oversample", "loss=class_dependent_temperatures"),
+            ["sampling, loss: both correct for class sizes"],
+        ),
+        (("subset=head", "subset.n=5", "loss=ldam"), ["loss: its margins need every class: class"]),
         (("loss.class_weights=[1,2]",), ["loss.class_weights: 2 weights for 10 classes"]),
         (("drop_last=true", "batch_size=2000"), ["batch_size = 2000", "an epoch has 1438 images", "drop_last"]),
         (

@@ -6,7 +6,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from mixexp.metrics import confusion, scores
+from mixexp.metrics import confusion_matrix, scores
 from mixexp.probe import Facts, Probe, Rows, Subject
 
 
@@ -38,6 +38,6 @@ class LogitAdjusted(Probe):
         true, rows = subject.test.labels.cpu().numpy(), []
         for tau in self.tau:
             predicted = (outputs - tau * log_share).argmax(1).cpu().numpy()
-            found = scores(confusion(true, predicted, len(subject.classes)))
+            found = scores(confusion_matrix(true, predicted, len(subject.classes)))
             rows.append({"tau": tau, **{name: found[name] for name in ("accuracy", "macro_f1")}})
         return {"logit_adjusted": rows}

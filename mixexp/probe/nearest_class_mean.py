@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mixexp.metrics import confusion, scores
+from mixexp.metrics import confusion_matrix, scores
 from mixexp.probe import BATCH, Facts, Probe, Rows, Subject
 
 
@@ -41,7 +41,7 @@ class NearestClassMean(Probe):
             predicted["cosine"].append((features @ F.normalize(means).T).argmax(1))
         true, rows = subject.test.labels.cpu().numpy(), []
         for distance, classes in predicted.items():
-            found = scores(confusion(true, torch.cat(classes).numpy(), len(subject.classes)))
+            found = scores(confusion_matrix(true, torch.cat(classes).numpy(), len(subject.classes)))
             rows.append({"distance": distance, **{name: found[name] for name in ("accuracy", "macro_f1")}})
         return {"nearest_class_mean": rows}
 

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from mixexp.metrics import confusion, scores
+from mixexp.metrics import confusion_matrix, scores
 from mixexp.probe import Facts, Probe, Rows, Subject
 
 
@@ -45,6 +45,6 @@ class TauNormalisation(Probe):
         true, rows = subject.test.labels.cpu().numpy(), []
         for tau in self.tau:
             predicted = (products / lengths**tau + offset).argmax(1).cpu().numpy()
-            found = scores(confusion(true, predicted, len(subject.classes)))
+            found = scores(confusion_matrix(true, predicted, len(subject.classes)))
             rows.append({"tau": tau, **{name: found[name] for name in ("accuracy", "macro_f1")}})
         return {"tau_normalisation": rows}
