@@ -286,6 +286,7 @@ def test_the_scientific_part_is_the_telling_leaves() -> None:
         "model.dropout",
         "imbalance.which",
         "loss.beta",
+        "schedule.warmup_by",
     }  # they came when there were runs, and are at their defaults
     assert {".".join(path) for path in telling()} - unsaid == flatten(scientific(rich())).keys()
 

@@ -39,7 +39,7 @@ def make_class_weights(weights: str | list[float], counts: np.ndarray, beta: flo
     if weights == "balanced":
         return torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32)
     if weights == "effective_number":
-        # 1 − β^n as −expm1(n·log β), exact for β near 1; log 0 is not needed, since 0^n is 0
+        # 1 − β^n as −expm1(n·log β), exact for β near 1; β = 0 has no logarithm, and weighs all classes alike
         unequal = -1 / np.expm1(counts * np.log(beta)) if beta > 0 else np.ones(len(counts))
         return torch.tensor(unequal * len(counts) / unequal.sum(), dtype=torch.float32)
     if len(weights) != len(counts):
