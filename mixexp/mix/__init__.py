@@ -103,9 +103,19 @@ class Ratio(abc.ABC):
     per: Literal["sample", "batch", "epoch"] = "sample"
     """The unit for which one weight is drawn; a mask is drawn once per unit too."""
 
+    def prepare(self, counts: Tensor) -> None:  # noqa: B027  most do not depend on classes
+        """Note the training images of each class, int64, up to the last class that has any, before the first draw."""
+
     @abc.abstractmethod
     def draw(self, rng: np.random.Generator, rows: int, batch: int, count: int) -> np.ndarray:
         """Weights of the first sample for an epoch in batches of `batch` images, float32 [rows, count] in [0, 1]."""
+
+    def of_classes(self, lam: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Weights for pairs of these classes, int64 [B] each, from the drawn ones, float32 [B]; by default the same.
+
+        A mask, which is drawn before its pair is known, has no such ratio.
+        """
+        return lam
 
     def density(self, lam: np.ndarray) -> np.ndarray | None:
         """Probability density of the weights at each lam, float64; None: no formula is known."""
@@ -117,6 +127,12 @@ class Label(abc.ABC):
 
     mixes: bool
     """True: the label is a blend of the parts' labels."""
+
+    def check(self, parts: int) -> None:  # noqa: B027  most are for any number
+        """Raise ValueError if it has no meaning for blends of this many parts."""
+
+    def prepare(self, counts: Tensor) -> None:  # noqa: B027  most do not depend on class sizes
+        """Note the training images of each class, int64, up to the last class that has any, before the first batch."""
 
     @abc.abstractmethod
     def __call__(self, labels: Sequence[Tensor], weights: Sequence[Tensor]) -> MixedLabels:

@@ -54,6 +54,12 @@ class MaskedPairs(Mix):
     def __init__(
         self, pairing: Pairing, ratio: Ratio, mask: Mask, label: Label, p: Annotated[float, Field(ge=0, le=1)] = 1.0
     ) -> None:
+        if type(ratio).of_classes is not Ratio.of_classes:
+            raise ValueError(
+                f"mix.ratio: {type(ratio).__name__} depends on the classes of a pair, which is known after its mask is"
+                " drawn; a blend can have it, as in mix=unimix"
+            )
+        label.check(2)
         self.pairing, self.ratio, self.mask, self.label, self.p = pairing, ratio, mask, label, p
         self.blend = Masked(mask)
         self.mixes_labels, self.external = label.mixes, pairing.external
@@ -65,6 +71,7 @@ class MaskedPairs(Mix):
     def prepare(self, images: Tensor, labels: Tensor) -> None:
         self.pairing.prepare(images, labels)
         self.mask.prepare(images)
+        self.label.prepare(labels.bincount())
         self.size = (images.shape[2], images.shape[3])
 
     def source_images(self, batch_size: int) -> int:

@@ -53,6 +53,13 @@ class Pairs(Mix):
             raise ValueError(
                 f"mix.step_size = {step_size}: each image has one partner from outside the batch; leave it null"
             )
+        label.check(2)
+        if type(ratio).of_classes is not Ratio.of_classes and (only_repeats or from_epoch):
+            # they set lam to 1, which such a ratio would change again
+            raise ValueError(
+                f"mix.only_repeats, mix.from_epoch: leave them at false and 0, as {type(ratio).__name__} depends on"
+                " classes"
+            )
         self.pairing, self.ratio, self.blend, self.label, self.step_size = pairing, ratio, blend, label, step_size
         self.from_epoch = from_epoch
         self.mixes_labels, self.external, self.needs_repeats = label.mixes, pairing.external, only_repeats
@@ -66,6 +73,8 @@ class Pairs(Mix):
 
     def prepare(self, images: Tensor, labels: Tensor) -> None:
         self.pairing.prepare(images, labels)
+        self.ratio.prepare(labels.bincount())
+        self.label.prepare(labels.bincount())
 
     def source_images(self, batch_size: int) -> int:
         if self.step_size is None:
@@ -93,7 +102,8 @@ class Pairs(Mix):
         lam = draws["lam"]
         first = torch.arange(len(lam), device=labels.device).unsqueeze(1).expand_as(lam).flatten()
         second = self.pairing.partners(labels, draws, lam.shape[1]).flatten()
-        lam = torch.where(first == second, 1.0, lam.flatten())
+        lam = self.ratio.of_classes(lam.flatten(), labels[first], labels[second])
+        lam = torch.where(first == second, 1.0, lam)
         rows, weights = (first, second), (lam, 1 - lam)
         record = self.label([labels[part] for part in rows], weights)
         return Plan(record, rows, weights, self.blend, whole=len(first) == len(labels))
@@ -120,6 +130,10 @@ class DirichletMix(Mix):
     ) -> None:
         self.classes, self.alpha, self.blend, self.label = classes, alpha, blend, label
         self.mixes_labels = label.mixes
+        label.check(max(classes))
+
+    def prepare(self, images: Tensor, labels: Tensor) -> None:
+        self.label.prepare(labels.bincount())
 
     def check(self, counts: np.ndarray) -> None:
         present = int((counts > 0).sum())

@@ -85,6 +85,39 @@ class OtherClass(Pairing):
         return torch.where(available > 0, order[column], themselves.unsqueeze(1))
 
 
+class ByClassSize(Pairing):
+    """Partners drawn from the batch, an image with probability ∝ n^power, n the training images of its class.
+
+    power: below 0, small classes are drawn more often; 0: every image of the batch, itself included, equally often.
+    Each partner is drawn independently, so that partners repeat and an image can be its own.
+    Source: UniMix (Xu et al. 2021) and its code, where power is tau, -0.5.
+    """
+
+    def __init__(self, power: float) -> None:
+        self.power = power
+        self.shares: Tensor | None = None
+
+    def prepare(self, images: Tensor, labels: Tensor) -> None:
+        counts = labels.bincount().cpu().numpy()
+        shares = np.power(np.maximum(counts, 1), self.power, where=counts > 0, out=np.zeros(len(counts)))
+        # integers, whose sums are the same on every device and in every order
+        shares = np.maximum(np.rint(shares / shares.max() * 2**24), 1).astype(np.int64)
+        self.shares = torch.from_numpy(shares).to(labels.device)
+
+    def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
+        return self.draw_for(rng, order, 1)
+
+    def draw_for(self, rng: np.random.Generator, order: np.ndarray, count: int) -> dict[str, np.ndarray]:
+        return {"place": rng.random((len(order), count), dtype=np.float32)}
+
+    def partners(self, labels: Tensor, draws: dict[str, Tensor], count: int) -> Tensor:
+        assert self.shares is not None, "prepare comes first"
+        ends = self.shares[labels].cumsum(0)
+        # the product of a number just below 1 can round up to the sum
+        place = torch.minimum((draws["place"] * ends[-1]).long(), ends[-1] - 1)
+        return torch.searchsorted(ends, place, right=True)
+
+
 class ExternalPartners(Pairing):
     """Partners from outside the batch, one per image, which are appended to the batch's own images."""
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 from pydantic import Field
+from torch import Tensor
 
 from mixexp.mix import Ratio
 
@@ -103,3 +105,29 @@ class SquaredScale(Ratio):
     def draw(self, rng: np.random.Generator, rows: int, batch: int, count: int) -> np.ndarray:
         scale = rng.uniform(self.low, self.high, size=_shape(self.per, rows, batch, count))
         return _spread(1 - scale**2, self.per, rows, batch, count)
+
+
+class UniMixFactor(Ratio):
+    """lam = b + n_j/(n_i + n_j) modulo 1, b ~ Beta(alpha, alpha): more weight for the smaller class (Xu et al. 2021).
+
+    n_i, n_j: training images of the first and of the second sample's class.
+    alpha: 0.8 in the code for CIFAR-10-LT; per: unit for which one b is drawn, "sample" in the code.
+    Source: XuZhengzhuo/Prior-LT.
+    """
+
+    def __init__(self, alpha: Annotated[float, Field(gt=0)], per: Per = "sample") -> None:
+        self.alpha, self.per = alpha, per
+        self.counts: Tensor | None = None
+
+    def prepare(self, counts: Tensor) -> None:
+        self.counts = counts.float()
+
+    def draw(self, rng: np.random.Generator, rows: int, batch: int, count: int) -> np.ndarray:
+        lam = rng.beta(self.alpha, self.alpha, size=_shape(self.per, rows, batch, count))
+        return _spread(lam, self.per, rows, batch, count)
+
+    def of_classes(self, lam: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        assert self.counts is not None, "prepare comes first"
+        own, other = self.counts[first], self.counts[second]
+        lam = lam + other / (own + other)
+        return torch.where(lam > 1, lam - 1, lam)

@@ -67,10 +67,12 @@ class Ricap(Mix):
     def __init__(self, beta: Annotated[float, Field(gt=0)], per: Literal["sample", "batch"], label: Label) -> None:
         self.beta, self.per, self.label = beta, per, label
         self.mixes_labels = label.mixes
+        label.check(PARTS)
         self.size: tuple[int, int] | None = None
 
     def prepare(self, images: Tensor, labels: Tensor) -> None:
         self.size = (images.shape[2], images.shape[3])
+        self.label.prepare(labels.bincount())
 
     def source_images(self, batch_size: int) -> int:
         return batch_size
