@@ -59,7 +59,7 @@ def train(
     run, network, loss, mix, probe, budget = parts.run, parts.network, parts.loss, parts.mix, parts.probe, parts.budget
     optimizer = config.build_optimizer(list(network.parameters()))
     speed = config.build("speed")
-    course = Course(config.optimizer["lr"], config.build("schedule"), parts.sampling, loss, budget)
+    course = Course(config.optimizer["lr"], config.build("schedule"), parts.sampling, mix, loss, budget)
     loss_sum = torch.zeros((), device=run.device)  # of the samples since the last evaluation
 
     def forward(images: Tensor, labels: Tensor, mix_draws: dict[str, Tensor], layer: str) -> tuple[Tensor, Tensor]:

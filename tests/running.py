@@ -209,6 +209,7 @@ def needs(*overrides: str) -> list[str]:
         mix = option("mix", name)
         words += ["sampling=oversample"] if mix.get("only_repeats") else []
         words += ["mix.from_epoch=0"] if mix.get("from_epoch") else []
+        words += ["mix.until=1"] if mix.get("until", 1) < 1 else []  # these runs have an epoch or less
         words += ["mix.pairing.k=3"] if "k" in mix.get("pairing", {}) else []
         words += sounds() if mix.get("blend", {}).get("sample_rate") else []
     for name in (word.removeprefix("schedule=") for word in overrides if word.startswith("schedule=")):

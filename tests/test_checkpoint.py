@@ -169,6 +169,10 @@ def test_every_sampling_does(sampling, tmp_path):
     assert_resumes(config, tmp_path, ONE_BY_ONE, (3,))
 
 
+def test_a_mix_that_stops_halfway_does(tmp_path):
+    assert_resumes(small("mix=cmo", "mix.after=0", "mix.until=0.5", "augment=standard"), tmp_path, ONE_BY_ONE, (2,))
+
+
 @functools.cache
 def _with_layers(option: str) -> tuple[str, ...]:
     """The smallest model that has the layers an option names."""

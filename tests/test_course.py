@@ -1,4 +1,4 @@
-"""What changes on the way of a run: the learning rate, the sampling, the phase of the loss."""
+"""What changes on the way of a run: the learning rate, the sampling, the mix, the phase of the loss."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from mixexp.build import build
 from mixexp.labels import MixedLabels
 from mixexp.loss.cross_entropy import CrossEntropy
 from mixexp.loss.deferred import Deferred
+from mixexp.mix.choice import Window
+from mixexp.mix.mixes import NoMix
 from mixexp.sampling import Deferred as DeferredSampling
 from mixexp.sampling import Natural, WeightedSampling
 from mixexp.schedule import Constant, Cosine, Schedule, Steps
@@ -30,7 +32,8 @@ def course(schedule: Schedule | None = None, **parts) -> Course:
     """A run of four epochs of four steps."""
     budget = Budget(rows=40, batch=10, steps_per_epoch=4, steps=16, evaluations=100)
     schedule = Constant() if schedule is None else schedule
-    return Course(0.5, schedule, parts.get("sampling", Natural()), parts.get("loss", losses()[0]), budget)
+    others = (parts.get("sampling", Natural()), parts.get("mix", NoMix()), parts.get("loss", losses()[0]))
+    return Course(0.5, schedule, *others, budget)
 
 
 def test_a_longer_run_is_the_same_until_its_course_departs():
@@ -45,8 +48,9 @@ def test_a_longer_run_is_the_same_until_its_course_departs():
     [
         {"sampling": DeferredSampling(Natural(), WeightedSampling(0), after=0.5)},
         {"loss": Deferred(*losses(), after=0.5)},
+        {"mix": Window(NoMix(), after=0, until=0.5)},
     ],
-    ids=["sampling", "loss"],
+    ids=["sampling", "loss", "mix"],
 )
 def test_a_phase_makes_a_course(part):
     assert course(**part).same_so_far(16, 8)

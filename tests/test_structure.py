@@ -57,7 +57,8 @@ LEVELS = [
     {"build", "training.folder"},
     {"training.sizes", "training.spec"},
     {"training.checkpoint"},
-    GROUP_PARTS | {"optimizer", "schedule", "speed", "logger", "training.device", "training.weights"},
+    {"sampling"},  # a mix's partners can have one
+    (GROUP_PARTS - {"sampling"}) | {"optimizer", "schedule", "speed", "logger", "training.device", "training.weights"},
     {"training.data", "training.network", "training.budget", "training.logging", "training.session"},
     {"training.batches", "training.course", "training.loop", "evaluate"},
     {"training.stepper"},

@@ -184,6 +184,13 @@ class Mix(abc.ABC):
     def check_budget(self, epochs: float) -> None:  # noqa: B027  most go with any budget
         """Raise ValueError if a setting has no effect in a run of this many epochs."""
 
+    def at(self, epoch: int, epochs: float) -> Mix:
+        """The mix that draws an epoch, counted from 0, of a run of `epochs`: itself, unless it changes during a run.
+
+        Whatever changes is in the draws, whose names and shapes stay; `plan` is always this mix's own.
+        """
+        return self
+
     def prepare(self, images: Tensor, labels: Tensor) -> None:  # noqa: B027  most have nothing to learn
         """Preprocess the training set, images [N, C, H, W] and labels, int64 [N], before the first draw."""
 

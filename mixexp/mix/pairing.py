@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mixexp.mix import Pairing
+from mixexp.sampling import Sampling
 
 _CHUNK = 1024
 
@@ -136,6 +137,32 @@ class SecondPass(ExternalPartners):
 
     def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
         return {"external": rng.permutation(order)}
+
+
+class SecondLoader(ExternalPartners):
+    """Partners from a second data loader that has a sampling of its own; it starts again as often as it takes.
+
+    sampling: the rule of the second loader's epochs.
+    Source: CMO (Park et al. 2022) and its code, which draws an image with probability ∝ 1/n^a, n the training images of
+    its class; a = 1, its default, is WeightedSampling with q = 1 − a = 0.
+    Raises ValueError where the sampling changes during a run.
+    """
+
+    def __init__(self, sampling: Sampling) -> None:
+        if type(sampling).at is not Sampling.at:
+            raise ValueError(f"mix.pairing.sampling: {type(sampling).__name__} changes during a run; choose one rule")
+        self.sampling = sampling
+        self.labels: np.ndarray | None = None
+
+    def prepare(self, images: Tensor, labels: Tensor) -> None:
+        self.labels = labels.cpu().numpy()
+
+    def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
+        assert self.labels is not None, "prepare comes first"
+        partners = self.sampling.order(self.labels, rng)
+        while len(partners) < len(order):
+            partners = np.concatenate([partners, self.sampling.order(self.labels, rng)])
+        return {"external": partners[: len(order)]}
 
 
 class Nearest(ExternalPartners):

@@ -64,7 +64,7 @@ def draw_epoch(
     """
     order = sampling.at(epoch, epochs).order(labels, streams.generator(seed, "order", epoch))
     rows, images = len(order), mix.source_images(batch_size)
-    mixing = mix.draw(seed, epoch, order, images, batch_size)
+    mixing = mix.at(epoch, epochs).draw(seed, epoch, order, images, batch_size)
     external = {}
     if mix.external:
         external = {

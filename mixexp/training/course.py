@@ -1,4 +1,4 @@
-"""The settings of a run's steps that change on its way: the learning rate, the sampling and the phase of the loss."""
+"""The settings of a run's steps that change on its way: learning rate, sampling, mix and phase of the loss."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch.optim import Optimizer
 
 from mixexp.loss import Loss
+from mixexp.mix import Mix
 from mixexp.optimizer import set_rate
 from mixexp.sampling import Sampling
 from mixexp.schedule import Schedule
@@ -28,6 +29,7 @@ class Course:
     rate: float
     schedule: Schedule
     sampling: Sampling
+    mix: Mix
     loss: Loss
     budget: Budget
     _entered: Settings | None = field(default=None, init=False)
@@ -54,14 +56,14 @@ class Course:
     def same_so_far(self, other_steps: int, step: int) -> bool:
         """True if a run of other_steps has done the same as this one in its first `step` steps.
 
-        The comparison is of learning rates, samplings, phases of the loss and evaluations.
+        The comparison is of learning rates, samplings, mixes, phases of the loss and evaluations.
         """
 
-        def past(course: Course) -> list[tuple[Settings, Sampling, bool]]:
+        def past(course: Course) -> list[tuple[Settings, Sampling, Mix, bool]]:
             budget = course.budget
-            epochs = (i // budget.steps_per_epoch for i in range(step))
+            epochs = ((i // budget.steps_per_epoch, budget.epochs) for i in range(step))
             return [
-                (course.at(i), self.sampling.at(epoch, budget.epochs), budget.evaluates(i + 1))
+                (course.at(i), self.sampling.at(*epoch), self.mix.at(*epoch), budget.evaluates(i + 1))
                 for i, epoch in enumerate(epochs)
             ]
 

@@ -1,0 +1,214 @@
+"""Choices among mixes: a mix in a part of the epochs, and CMO, which is one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy
+import torch
+from omegaconf import OmegaConf
+from running import composed, names, option
+from torch import Tensor
+
+from mixexp.build import build
+from mixexp.mix import Mix, Plan
+from mixexp.mix.choice import Window
+from mixexp.mix.mixes import NoMix
+from mixexp.mix.pairing import SecondLoader
+from mixexp.sampling import BalancedSampling, Natural, WeightedSampling
+from mixexp.sampling import Deferred as DeferredSampling
+
+pytestmark = pytest.mark.fast
+SIZE = (5, 6)
+COUNTS = [200, 60, 20, 20]
+TRAINING = torch.cat([torch.full((count,), c) for c, count in enumerate(COUNTS)])
+INNER = [name for name in names("mix") if type(build(option("mix", name))).at is Mix.at]
+
+
+def mix_of(name: str, **changes: Any) -> Mix:
+    """The option's object, prepared; changes name a setting by its path, with __ for the dot."""
+    config = composed("mix", name)
+    for key, value in changes.items():
+        OmegaConf.update(config, f"mix.{key.replace('__', '.')}", value, force_add=False)
+    for key, value in (("from_epoch", 0), ("k", 3)):
+        parts = [part for part in (config.mix, config.mix.get("pairing", {})) if key in part]
+        for part in parts:
+            part[key] = value
+    return ready(build(OmegaConf.to_container(config.mix, resolve=True)))
+
+
+def ready(mix: Mix) -> Mix:
+    mix.prepare(some_images(len(TRAINING), 9), TRAINING)
+    return mix
+
+
+def some_images(count: int, seed: int = 0) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=(count, 3, *SIZE)).astype(np.float32))
+
+
+def order_of(rows: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).permutation(len(TRAINING))[:rows]
+
+
+def plan_of(mix: Mix, batch: int = 16, seed: int = 0, at: tuple[int, float] = (0, 1)) -> tuple[Plan, Tensor]:
+    """The plan of an epoch of one batch, and its images."""
+    source = mix.source_images(batch)
+    order = order_of(source)
+    draws = {
+        name: torch.from_numpy(values) for name, values in mix.at(*at).draw(seed, at[0], order, source, batch).items()
+    }
+    assert all(len(values) == source for values in draws.values())
+    rows = torch.cat([torch.from_numpy(order), draws["external"]]) if mix.external else torch.from_numpy(order)
+    return mix.plan(TRAINING[rows], draws), some_images(len(TRAINING), 1)[rows]
+
+
+# --- a part of the epochs ---
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_within_its_window_a_mix_is_itself_and_outside_images_are_themselves(name: str) -> None:
+    bare, window = mix_of(name), ready(Window(mix_of(name), after=0.25, until=0.75))
+    for epoch in range(4):
+        alone, images = plan_of(bare, 18, at=(epoch, 4))
+        plan, same = plan_of(window, 18, at=(epoch, 4))
+        assert torch.equal(images, same)
+        soft = plan.labels.to_one_hot(len(COUNTS))
+        for dtype in (torch.float32, torch.bfloat16):
+            x = images.to(dtype)
+            if epoch in (1, 2):
+                assert torch.equal(plan.apply(x), alone.apply(x))
+                assert torch.equal(soft, alone.labels.to_one_hot(len(COUNTS)))
+            else:
+                source = window.source_images(18)
+                own = torch.arange(source).repeat_interleave(18 // source)
+                assert torch.equal(plan.apply(x), x[own])
+                labels = TRAINING[torch.from_numpy(order_of(source))][own]
+                assert torch.equal(soft, torch.eye(len(COUNTS))[labels])
+                assert torch.stack(plan.weights).sum(0).eq(1).all() and plan.weights[0].eq(1).all()
+
+
+def test_the_epochs_of_a_window_are_fractions_of_the_run() -> None:
+    def epochs(window: Window, run: float) -> list[int]:
+        return [epoch for epoch in range(math.ceil(run)) if window.at(epoch, run) is window]
+
+    assert epochs(mix_of("cmo"), 200) == list(range(4, 197)), "the source: 3 < epoch < 200 - 3"
+    assert epochs(mix_of("cmo"), 30) == list(range(29))
+    assert epochs(mix_of("mixup_early"), 10) == list(range(9))
+    whole = Window(NoMix(), after=0, until=1)
+    assert epochs(whole, 0.3) == [0] and epochs(whole, 2.5) == [0, 1, 2]
+
+
+def test_a_phase_is_the_same_object_by_which_warm_starts_compare_it() -> None:
+    window = mix_of("mixup_early")
+    assert window.at(8, 10) is window and window.at(9, 10) is window.at(99, 10) is not window
+
+
+def test_a_window_says_what_it_cannot_be() -> None:
+    with pytest.raises(ValueError, match=r"mix\.after = 0\.5: it has to be before mix\.until = 0\.5"):
+        Window(NoMix(), after=0.5, until=0.5)
+    with pytest.raises(ValueError, match=r"mix\.mix: Window changes during a run"):
+        Window(Window(NoMix(), after=0, until=0.5), after=0, until=0.5)
+    with pytest.raises(ValueError, match=r"mix\.until = 0\.9: the run has 1 epochs, and would never mix"):
+        mix_of("mixup_early").check_budget(1)
+    with pytest.raises(ValueError, match=r"mix\.mix\.step_size = 5 does not divide batch_size = 12"):
+        mix_of("mixup_early", mix__step_size=5).source_images(12)
+    with pytest.raises(ValueError, match=r"mix\.mix\.from_epoch = 5: the run has 4 epochs"):
+        Window(build(option("mix", "mixup_late")), after=0, until=0.9).check_budget(4)
+    with pytest.raises(ValueError, match=r"mix\.mix\.pairing\.k = 200: the training set has 20"):
+        Window(build(option("mix", "mixup_knn")), after=0, until=0.9).check(np.array([20]))
+
+
+# --- CMO ---
+
+
+def test_cmo_against_a_loop() -> None:
+    for seed in range(6):
+        mix = mix_of("cmo", mix__p=1, mix__ratio__per="sample")
+        order = order_of(20, seed)
+        draws = mix.draw(seed, 0, order, 20, 20)
+        rows = np.concatenate([order, draws["external"]])
+        plan = mix.plan(TRAINING[rows], {name: torch.from_numpy(values) for name, values in draws.items()})
+        images = some_images(len(TRAINING), 1)[rows]
+        blended, soft = plan.apply(images), plan.labels.to_one_hot(len(COUNTS))
+        for i in range(20):
+            top, bottom, left, right = draws["box"][i].tolist()
+            expected, target = images[i].clone(), torch.zeros(len(COUNTS))
+            area = 0
+            for y in range(SIZE[0]):
+                for x in range(SIZE[1]):
+                    if top <= y < bottom and left <= x < right:
+                        expected[:, y, x] = images[20 + i, :, y, x]
+                        area += 1
+            target[TRAINING[order[i]]] += 1 - area / math.prod(SIZE)
+            target[TRAINING[draws["external"][i]]] += area / math.prod(SIZE)
+            assert torch.equal(blended[i], expected)
+            torch.testing.assert_close(soft[i], target)
+
+
+def test_cmos_pasted_images_are_of_all_classes_alike_and_of_all_images_of_a_class() -> None:
+    """An image with probability 1/n: classes are uniform, and so are a class's images."""
+    mix, drawn = mix_of("cmo"), []
+    for epoch in range(200):
+        drawn.append(mix.draw(0, epoch, order_of(250), 10, 10)["external"])
+    external = np.concatenate(drawn)
+    labels = TRAINING.numpy()[external]
+    assert len(external) == 50_000 and scipy.stats.chisquare(np.bincount(labels)).pvalue > 1e-4
+    for c in range(len(COUNTS)):
+        images = np.bincount(external[labels == c], minlength=len(TRAINING))[TRAINING.numpy() == c]
+        assert scipy.stats.chisquare(images).pvalue > 1e-4
+
+
+def test_with_equal_classes_cmos_pasted_images_are_uniform() -> None:
+    pairing = SecondLoader(WeightedSampling(0))
+    pairing.prepare(torch.zeros(0), torch.arange(12) % 4)
+    external = pairing.draw(np.random.default_rng(0), np.arange(30_000))["external"]
+    assert scipy.stats.chisquare(np.bincount(external, minlength=12)).pvalue > 1e-4
+
+
+def test_a_second_loader_starts_again() -> None:
+    pairing = SecondLoader(Natural())
+    pairing.prepare(torch.zeros(0), TRAINING)
+    external = pairing.draw(np.random.default_rng(0), np.arange(2 * len(TRAINING) + 7))["external"]
+    first, second = external[: len(TRAINING)], external[len(TRAINING) : 2 * len(TRAINING)]
+    assert sorted(first) == sorted(second) == list(range(len(TRAINING))) and (first != second).any()
+    with pytest.raises(ValueError, match=r"mix\.pairing\.sampling: Deferred changes during a run"):
+        SecondLoader(DeferredSampling(Natural(), WeightedSampling(0), after=0.5))
+    assert (
+        len(SecondLoader(BalancedSampling("smallest")).sampling.order(TRAINING.numpy(), np.random.default_rng(0))) == 80
+    )
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
+def test_cmo_mixes_a_batch_with_probability_p(p: float) -> None:
+    """Half boxes of the size of lam = ¼ always show."""
+    mix = mix_of("cmo", mix__p=p, mix__mask__inside=True)
+    mix.mix.ratio.draw = lambda rng, rows, batch, count: np.full((rows, count), 0.25, np.float32)
+    box = mix.draw(0, 0, np.zeros(40_000, dtype=np.int64), 10, 10)["box"].reshape(-1, 10, 4)
+    shown = box[:, :, 1] > box[:, :, 0]
+    assert (shown.all(1) == shown.any(1)).all()
+    assert abs(shown[:, 0].mean() - p) <= 4 * math.sqrt(p * (1 - p) / len(shown))
+
+
+# --- both ---
+
+
+@pytest.mark.parametrize("name", ["cmo", "mixup_early"])
+def test_a_step_is_one_graph_for_the_compiler(name: str) -> None:
+    mix = mix_of(name)
+    draws = {key: torch.from_numpy(values) for key, values in mix.draw(0, 0, order_of(8), 8, 8).items()}
+    count = 16 if mix.external else 8
+    images, labels = some_images(count), TRAINING[:: len(TRAINING) // count][:count]
+
+    def blended(images: Tensor, labels: Tensor, draws: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        plan = mix.plan(labels, draws)
+        return plan.apply(images), *plan.labels.labels, *plan.labels.weights
+
+    torch.compiler.reset()
+    compiled = torch.compile(blended, fullgraph=True, dynamic=False, backend="eager")
+    for off in (False, True):
+        draws["off"].fill_(off)
+        for one, other in zip(compiled(images, labels, draws), blended(images, labels, draws), strict=True):
+            assert torch.equal(one, other)
