@@ -52,7 +52,7 @@ def part(name: str, key: str) -> type:
     return locate(raw_option("mix", name)[key]["_target_"])
 
 
-PAIRS = [name for name in NAMES if issubclass(locate(raw_option("mix", name)["_target_"]), Pairs)]
+PAIRS = [name for name in NAMES if locate(raw_option("mix", name)["_target_"]) is Pairs]
 STEPPED = [name for name in PAIRS if not part(name, "pairing").external]
 BETA = [name for name in STEPPED if issubclass(part(name, "ratio"), Beta)]
 USES_ALPHA = [name for name in PAIRS if "${alpha}" in str(raw_option("mix", name).get("ratio"))]
@@ -102,8 +102,12 @@ def joined(values: Tensor, now: slice, draws: dict[str, Tensor]) -> Tensor:
 
 
 def only(mix: Mix, labels: Tensor, batch_size: int | None = None, seed: int = 0) -> Plan:
-    ((_, plan, _),) = batches(mix, labels, batch_size or len(labels), seed)
+    ((_, plan, _),) = batches(mix, labels, batch_size or len(labels) * samples_per_image(mix), seed)
     return plan
+
+
+def samples_per_image(mix: Mix) -> int:
+    return 2 // mix.source_images(2)
 
 
 def some_labels(count: int, seed: int = 0) -> Tensor:
@@ -203,9 +207,10 @@ def test_contract(name: str, labels: list[int], batch_size: int, exponent: float
     mix, y = mix_of(name, alpha=10**exponent), torch.tensor(labels)
     images = some_images(len(y))
     assume(accepts(mix, y))
-    for now, plan, own in batches(mix, y, batch_size, seed, epoch=5):
+    times = samples_per_image(mix)
+    for now, plan, own in batches(mix, y, times * batch_size, seed, epoch=5):
         blended, soft = plan.apply(joined(images, now, own)), plan.labels.to_one_hot(CLASSES)
-        assert len(blended) == len(soft) == len(y[now])
+        assert len(blended) == len(soft) == times * len(y[now])
         assert blended.dtype == images.dtype and blended.isfinite().all()
         torch.testing.assert_close(soft.sum(1), torch.ones(len(soft)))
         assert soft.min() >= 0
@@ -224,7 +229,7 @@ def test_dtype_and_shape_of_any_representation_are_kept(name: str) -> None:
     for dtype in (torch.float64, torch.bfloat16):
         for shape in ((2, 3, 3),) if mix.blend is not None and mix.blend.needs_plane else ((5,), (2, 3, 3)):
             x = torch.arange(present * math.prod(shape), dtype=dtype).view(present, *shape)
-            assert plan.apply(x).dtype == dtype and plan.apply(x).shape == (6, *shape)
+            assert plan.apply(x).dtype == dtype and plan.apply(x).shape == (6 * samples_per_image(mix), *shape)
 
 
 def test_what_the_options_say_of_themselves() -> None:
@@ -387,13 +392,13 @@ def test_step_size_that_does_not_divide(name: str, batch_size: int, step_size: i
 @pytest.mark.parametrize("name", NAMES)
 def test_batch_of_one_and_last_partial_batch(name: str) -> None:
     mix, labels, images = mix_of(name), some_labels(9), some_images(9)
-    sizes = []
-    for now, plan, own in batches(mix, labels, 4):
+    sizes, times = [], samples_per_image(mix)
+    for now, plan, own in batches(mix, labels, 4 * times):
         sizes.append(len(plan.apply(joined(images, now, own))))
         assert len(plan.labels.labels[0]) == sizes[-1]
-    assert sizes == [4, 4, 1]
+    assert sizes == [4 * times, 4 * times, times]
     if not mix.external:
-        torch.testing.assert_close(plan.apply(images[8:]), images[8:])
+        torch.testing.assert_close(plan.apply(images[8:]), images[8:].expand(times, -1, -1, -1))
         assert plan.labels.to_one_hot(CLASSES)[0, labels[8]] == 1
 
 

@@ -41,6 +41,40 @@ def brute_force(x: np.ndarray, k: int, labels: np.ndarray | None = None) -> list
     return found
 
 
+# --- each image twice ---
+
+
+@pytest.mark.fast
+def test_regmixup_is_the_images_and_their_mixup() -> None:
+    """Against a loop; its mean loss is half the sum of the losses of the images and of their blends."""
+    mix, labels = build(option("mix", "regmixup")), torch.arange(7) % 3
+    images, size = points(7, 12).view(7, 3, 2, 2), mix.source_images(14)
+    mix.prepare(images, labels)
+    draws = {name: torch.from_numpy(values) for name, values in mix.draw(3, 1, np.arange(7), size, 14).items()}
+    plan = mix.plan(labels, draws)
+    blended, soft, order = plan.apply(images), plan.labels.to_one_hot(3), draws["order"].argsort()
+    assert size == 7 and len(draws["lam"].unique()) == 1 and mix.density(np.array([0.5])) is None
+    assert torch.equal(blended[:7], images) and torch.equal(soft[:7], torch.eye(3)[labels])
+    for i in range(7):
+        j = order[i].item()
+        lam = 1.0 if i == j else draws["lam"][i, 0].item()
+        torch.testing.assert_close(blended[7 + i], lam * images[i] + (1 - lam) * images[j])
+        torch.testing.assert_close(soft[7 + i], lam * torch.eye(3)[labels[i]] + (1 - lam) * torch.eye(3)[labels[j]])
+    logits = points(14, 3, seed=5)
+    loss = build(option("loss", "cross_entropy"), class_counts=np.full(3, 5))(logits, plan.labels).mean()
+    each = -(soft * logits.log_softmax(1)).sum(1)
+    torch.testing.assert_close(loss, (each[:7].mean() + each[7:].mean()) / 2)
+
+
+@pytest.mark.fast
+def test_regmixups_weights_are_near_a_half_and_its_batches_even() -> None:
+    mix = build(option("mix", "regmixup"))
+    lam = mix.draw(0, 0, np.arange(40_000), 4, 8)["lam"][::4]
+    assert lam.mean() == pytest.approx(0.5, abs=0.005) and lam.var() == pytest.approx(1 / (4 * 41), rel=0.1)
+    with pytest.raises(ValueError, match="batch_size = 7: half of the samples are blended; take an even number"):
+        mix.source_images(7)
+
+
 # --- neighbours ---
 
 
