@@ -1,21 +1,23 @@
-"""Choices among mixes: a mix in a part of a run's epochs."""
+"""Choices among mixes: one of several for each batch or sample, and a mix in a part of a run's epochs."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
 import math
-from collections.abc import Iterator, Sequence
-from typing import Annotated
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from mixexp import streams
 from mixexp.labels import MixedLabels
 from mixexp.mix import Blend, Mix, Plan, broadcast_weights
 from mixexp.phases import change
+from mixexp.text import listed
 
 
 class Chosen(Blend):
@@ -91,6 +93,108 @@ def _require_constant(mix: Mix, name: str) -> None:
         raise ValueError(
             f"mix.{name}: {type(mix).__name__} changes during a run, and a part of another mix cannot; put it outermost"
         )
+
+
+class Choice(Mix):
+    """One of several named mixes, drawn for each batch or sample; without one, a sample is its image as it is.
+
+    probabilities: name → probability, with a sum of 1 at most; the rest is the probability of no mix. per: "batch", or
+    "sample".
+    The numbers of every mix are drawn in every epoch, from the streams that it would have alone, so that a choice with
+    probability 1 is that mix. Every blend is computed, and one is taken, so that steps stay the same.
+    Source: timm.data.Mixup, where prob·switch_prob is the probability of CutMix and prob·(1 − switch_prob) mixup's.
+    Raises ValueError for mixes that cannot share a batch: with partners from outside it, with different numbers of
+    images or centred images, or for different kinds of data.
+    """
+
+    def __init__(
+        self,
+        probabilities: dict[str, Annotated[float, Field(ge=0, le=1)]],
+        per: Literal["batch", "sample"] = "batch",
+        **mixes: Mix,
+    ) -> None:
+        if not mixes or probabilities.keys() != mixes.keys():
+            raise ValueError(
+                f"mix.probabilities: names {listed(sorted(probabilities)) or 'nothing'}, and the mixes are"
+                f" {listed(sorted(mixes)) or 'none'}; each mix needs one"
+            )
+        total = math.fsum(probabilities.values())
+        if total > 1 + 1e-9:
+            raise ValueError(f"mix.probabilities: their sum is {total:g}, and can be 1 at most")
+        for name, mix in mixes.items():
+            _require_constant(mix, name)
+            if mix.external:
+                raise ValueError(f"mix.{name}: its partners come from outside the batch, which no other mix has then")
+        # by name: the order of settings is no part of a run's identity
+        self.mixes = {name: mixes[name] for name in sorted(mixes)}
+        self.probabilities, self.per = [probabilities[name] for name in self.mixes], per
+        self.blend = _together({name: mix.blend for name, mix in self.mixes.items() if mix.blend is not None})
+        self.mixes_labels = any(mix.mixes_labels for mix in mixes.values())
+        self.needs_repeats = any(mix.needs_repeats for mix in mixes.values())
+
+    def check(self, counts: np.ndarray) -> None:
+        for name, mix in self.mixes.items():
+            with _inside(name):
+                mix.check(counts)
+
+    def check_budget(self, epochs: float) -> None:
+        for name, mix in self.mixes.items():
+            with _inside(name):
+                mix.check_budget(epochs)
+
+    def prepare(self, images: Tensor, labels: Tensor) -> None:
+        for mix in self.mixes.values():
+            mix.prepare(images, labels)
+
+    def source_images(self, batch_size: int) -> int:
+        found = {}
+        for name, mix in self.mixes.items():
+            with _inside(name):
+                found[name] = mix.source_images(batch_size)
+        if len(set(found.values())) > 1:
+            each = ", ".join(f"{name} {images}" for name, images in found.items())
+            raise ValueError(f"mix: a batch has one number of images, and its mixes take different ones ({each})")
+        return next(iter(found.values()))
+
+    def draw(
+        self, seed: int, epoch: int, order: np.ndarray, source_images: int, batch_size: int
+    ) -> dict[str, np.ndarray]:
+        rows, unit = len(order), {"batch": source_images, "sample": 1}[self.per]
+        ends = np.cumsum(self.probabilities)
+        ends = np.where(np.isclose(ends, 1, rtol=0, atol=1e-9), 1, ends)
+        drawn = streams.generator(seed, "choice", epoch).random(-(-rows // unit))
+        draws = {"which": np.repeat(np.searchsorted(ends, drawn, side="right"), unit)[:rows].astype(np.int64)}
+        for name, mix in self.mixes.items():
+            own = mix.draw(seed, epoch, order, source_images, batch_size)
+            draws |= {f"{name}.{key}": values for key, values in own.items()}
+        return draws
+
+    def plan(self, labels: Tensor, draws: dict[str, Tensor]) -> Plan:
+        plans = []
+        for name, mix in self.mixes.items():
+            prefix = f"{name}."
+            own = {key[len(prefix) :]: values for key, values in draws.items() if key.startswith(prefix)}
+            plans.append(mix.plan(labels, own))
+        return choose(plans, labels, draws["which"])
+
+
+def _together(blends: Mapping[str, Blend]) -> Blend | None:
+    """A blend with the limits of all of these named ones; ValueError where they contradict each other."""
+    if not blends:
+        return None
+    made = Chosen((), torch.empty(0))
+    of = {name: blend.kinds for name, blend in blends.items() if blend.kinds is not None}
+    if of:
+        made.kinds = tuple(kind for kind in next(iter(of.values())) if all(kind in kinds for kinds in of.values()))
+        if not made.kinds:
+            each = ", ".join(f"{name} {' or '.join(kinds)}" for name, kinds in of.items())
+            raise ValueError(f"mix: its mixes are for different kinds of data ({each})")
+    centred = [name for name, blend in blends.items() if blend.zero_mean]
+    if centred and len(centred) < len(blends):
+        raise ValueError(f"mix: {listed(centred)} centres images, and the other mixes do not; all have to, or none")
+    made.input_only = next((blend.input_only for blend in blends.values() if blend.input_only is not None), None)
+    made.needs_plane, made.zero_mean = any(blend.needs_plane for blend in blends.values()), bool(centred)
+    return made
 
 
 class Window(Mix):
