@@ -38,13 +38,21 @@ def _rate(lr: float, parameters: list[nn.Parameter]) -> float | Tensor:
     return torch.tensor(lr, device=device) if device.type in RATE_ON_DEVICE else lr
 
 
+def add_parameters(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], factor: float) -> None:
+    """Give an optimizer further parameters, whose learning rate is `factor` times that of the others."""
+    lr = optimizer.param_groups[0]["lr"]
+    own_lr = lr.clone() if isinstance(lr, Tensor) else lr
+    optimizer.add_param_group({"params": parameters, "lr": own_lr, "factor": factor})
+
+
 def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Set the learning rate of all parameters, in place if it is a tensor."""
     for group in optimizer.param_groups:
+        rate = lr * group.get("factor", 1.0)
         if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(lr)
+            group["lr"].fill_(rate)
         else:
-            group["lr"] = lr
+            group["lr"] = rate
 
 
 def capturable(optimizer: torch.optim.Optimizer) -> bool:

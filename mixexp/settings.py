@@ -38,7 +38,7 @@ CIRCUMSTANCES = ("experiment", *CIRCUMSTANTIAL, "dataset.data_dir", "dataset.dow
 SAME_RESULT = (*CIRCUMSTANCES, "probe", "threads", "channels_last")
 """Dotted keys that leave the result equal: circumstances, probes, and settings that change the last bits of a sum."""
 
-OPTIONAL = frozenset({"probe", "gan", "logger"})
+OPTIONAL = frozenset({"probe", "gan", "second_stage", "logger"})
 """Groups left out of the hash when null, so that adding them did not change existing run_ids."""
 OPTIONAL_KEYS = (*sorted(OPTIONAL), "edition", "claims", "editions", "checks")
 """Root settings that old records lack; they were null then."""

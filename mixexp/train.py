@@ -22,6 +22,7 @@ from torch import Tensor
 from mixexp.evaluate import evaluate_all
 from mixexp.optimizer import capturable
 from mixexp.probe import columns_of, measuring
+from mixexp.second_stage import optimizer_of
 from mixexp.spec.measured import Measured
 from mixexp.training.batches import Batch, Batches, draw_epoch
 from mixexp.training.course import Course
@@ -47,19 +48,22 @@ def train(
     metadata: Mapping[str, Any],
     warm_starts: Iterable[Path] = (),
     flops: float | None = None,
+    first: Path | None = None,
 ) -> Generator[Progress]:
     """Train one run to its end and leave its record; yields after steps, outside all contexts.
 
     config: one that validate has passed. metadata: further facts for environment.json. warm_starts: folders of runs
     that differ in their budget alone; training starts from one that has done the same so far. flops: of the whole run,
-    where known; they decide whether compiling pays. Only the folder is written, and no global generator is touched.
+    where known; they decide whether compiling pays. first: the folder of a second stage's first stage. Only the folder
+    is written, and no global generator is touched.
     Closed after a step, it leaves a checkpoint for the next call: random streams are keyed by seed, purpose and step.
     """
-    parts = setup(config)
+    parts = setup(config, first)
     run, network, loss, mix, probe, budget = parts.run, parts.network, parts.loss, parts.mix, parts.probe, parts.budget
-    optimizer = config.build_optimizer(list(network.parameters()))
+    optimizer = optimizer_of(parts.config, network)
     speed = config.build("speed")
-    course = Course(config.optimizer["lr"], config.build("schedule"), parts.sampling, mix, loss, budget)
+    schedule = parts.config.build("schedule")
+    course = Course(parts.config.optimizer["lr"], schedule, parts.sampling, mix, loss, budget)
     loss_sum = torch.zeros((), device=run.device)  # of the samples since the last evaluation
 
     def forward(images: Tensor, labels: Tensor, mix_draws: dict[str, Tensor], layer: str) -> tuple[Tensor, Tensor]:
@@ -84,6 +88,7 @@ def train(
     # -- resume where an earlier attempt stopped or a shorter run ended
     mode = speed.mode(run.device, config.threads, flops)
     made_by = {**compatibility_key(run, config.own_code), "speed": mode.name, "data": parts.contents}
+    made_by |= {"first_stage": metadata.get("first_stage")}
     stateful = {"network": network, "loss": loss, "optimizer": optimizer, "loss_sum": loss_sum}
     session = Session(folder, config, budget.steps, made_by, stateful)
     while_training = probe is not None and probe.while_training

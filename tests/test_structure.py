@@ -60,7 +60,7 @@ LEVELS = [
     {"sampling"},  # a mix's partners can have one
     (GROUP_PARTS - {"sampling"}) | {"optimizer", "schedule", "speed", "logger", "training.device", "training.weights"},
     {"training.data", "training.network", "training.budget", "training.logging", "training.session"},
-    {"training.batches", "training.course", "training.loop", "evaluate"},
+    {"training.batches", "training.course", "training.loop", "evaluate", "second_stage"},
     {"training.stepper"},
     {"probe"},
     {"training.setup"},

@@ -31,6 +31,7 @@ from mixexp.text import in_shell, listed, one_line, override, resembling, shown
 GIVEN: dict[str, tuple[str, ...]] = {
     "model": ("in_channels", "image_size"),
     "loss": ("class_counts",),
+    "second_stage": ("class_counts",),
     "optimizer": ("parameters", "params"),
 }
 """Arguments that the program supplies and YAML may not give."""

@@ -15,8 +15,12 @@ FACTS = {
     "own_code": "with other code of your own than there is now",
 }
 """Facts of environment.json that may have changed, and the description of a run made with the old ones."""
-WEIGHTS = "weights"
-REASONS = {**FACTS, WEIGHTS: "without the weights that keep asks for"}
+FIRST_STAGE, WEIGHTS = "first_stage", "weights"
+REASONS = {
+    **FACTS,
+    FIRST_STAGE: "from other weights of its first stage",
+    WEIGHTS: "without the weights that keep asks for",
+}
 """What sets a finished run apart from the one that would be made now, and its description."""
 LISTED = 5
 """The most runs that a note names."""
@@ -42,6 +46,8 @@ def changes(runs: Sequence[RunSpec]) -> dict[Path, list[str]]:
         ended = any((run.folder / name).exists() for name in ("result.json", "error.txt"))
         record = read_environment(run.folder) if ended else {}
         differing = [fact for fact in FACTS if record.get(fact) is not None and record[fact] != now(fact, run.config)]
+        if run.first is not None and record.get(FIRST_STAGE) not in (None, first_stage(run.first.folder)):
+            differing.append(FIRST_STAGE)
         if lacks_weights(run.folder, run.config.keep):
             differing.append(WEIGHTS)
         if differing:
@@ -49,9 +55,23 @@ def changes(runs: Sequence[RunSpec]) -> dict[Path, list[str]]:
     return changed
 
 
+def first_stage(folder: Path) -> str:
+    """What identifies the weights of a first stage in the records of its second ones: its run_id and its start."""
+    return f"{folder.name} of {read_environment(folder).get('started')}"
+
+
 def to_remake(runs: Sequence[RunSpec]) -> dict[Path, list[str]]:
-    """Those of REASONS for which ``retry=changed`` repeats a run, by the run's folder."""
-    return changes([run for run in runs if run.config.retry == "changed"])
+    """Those of REASONS for which ``retry=changed`` repeats a run, by the run's folder.
+
+    A finished second stage is repeated where its first stage will be.
+    """
+    wanted = [run for run in runs if run.config.retry == "changed"]
+    again = changes(wanted)
+    firsts = changes([run.first for run in wanted if run.first is not None])
+    for run in wanted:
+        if run.first is not None and run.first.folder in firsts and (run.folder / "result.json").exists():
+            again.setdefault(run.folder, [FIRST_STAGE])
+    return again
 
 
 def stale(runs: Sequence[RunSpec]) -> list[str]:

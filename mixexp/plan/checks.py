@@ -15,7 +15,7 @@ import yaml
 from mixexp.build import check, is_module, schema_errors
 from mixexp.errors import UserError, closest
 from mixexp.plan.groups import CONTRACTS, GROUPS
-from mixexp.plan.loops import loop_of
+from mixexp.plan.loops import conflicts, loop_of
 from mixexp.training import sizes
 from mixexp.training.device import NAMES, execution, unknown_device
 from mixexp.training.setup import another
@@ -40,6 +40,7 @@ def validate(values: Mapping[str, Any], here: bool = True) -> RunConfig:
         raise Refused(errors)
     config = RunConfig.of(values)
     errors = sizes.problems(lambda: config.build("speed").mode(execution(config).device, config.threads, None))
+    errors += conflicts(config)
     if config.logger is not None:
         errors += sizes.problems(lambda: config.build("logger").check())
     errors += sizes.problems(lambda: _writable(f"{config.output_dir}/{config.name}"))

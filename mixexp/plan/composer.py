@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from mixexp.errors import UserError
 from mixexp.files import parse_yaml
 from mixexp.plan.editions import chosen
-from mixexp.plan.overrides import DRAWN, Groups, chosen_groups, loaded_groups, parse, refuse
+from mixexp.plan.overrides import DRAWN, Groups, chosen_groups, for_hydra, loaded_groups, parse, refuse
 from mixexp.plan.repository import read_once
 from mixexp.settings import OPTIONAL
 from mixexp.spec.grid import Cell
@@ -147,7 +147,7 @@ class Composer:
     def __call__(self, words: Sequence[str]) -> Composed:
         overrides = [self._parse(word) for word in words]
         base, packed = self._load(
-            tuple(word for word, override in zip(words, overrides, strict=True) if self._chooses(override))
+            tuple(for_hydra(word) for word, override in zip(words, overrides, strict=True) if self._chooses(override))
         )
         config = pickle.loads(packed)
         ConfigLoaderImpl._apply_overrides_to_config(

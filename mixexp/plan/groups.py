@@ -22,6 +22,7 @@ from mixexp.model import Body
 from mixexp.probe import Probe
 from mixexp.sampling import Sampling
 from mixexp.schedule import Schedule
+from mixexp.second_stage import SecondStage
 from mixexp.settings import CONF
 from mixexp.speed import Speed
 from mixexp.subset import Subset
@@ -43,7 +44,7 @@ GROUPS: dict[str, type] = {
 }
 """Every required group and the class of its options' objects."""
 
-OPTIONAL_GROUPS: dict[str, type] = {"probe": Probe, "gan": Minimax, "logger": Logger}
+OPTIONAL_GROUPS: dict[str, type] = {"probe": Probe, "gan": Minimax, "second_stage": SecondStage, "logger": Logger}
 """Optional groups."""
 
 CONTRACTS = {**GROUPS, **OPTIONAL_GROUPS}

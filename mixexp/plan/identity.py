@@ -10,6 +10,7 @@ from typing import Any
 from mixexp.build import telling
 from mixexp.class_names import stable
 from mixexp.plan.loops import loop_of
+from mixexp.second_stage import effective
 from mixexp.settings import ADDED, NOT_SCIENTIFIC, OPTIONAL, REPEATS, flatten
 from mixexp.training.spec import RunConfig
 
@@ -34,7 +35,7 @@ def canonical(config: Mapping[str, Any], uses_alpha: bool) -> dict[str, Any]:
         config["epochs"] = None
     if not uses_alpha:
         config[ALIAS] = None
-    if typed.build("mix").blend is None:
+    if all(each.build("mix").blend is None for each in (typed, effective(typed))):
         config["mix_layer"] = _AT_INPUT
         config["choices"] = {**config["choices"], "mix_layer": None}
     return config

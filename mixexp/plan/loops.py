@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from mixexp.gan.loop import GAME
 from mixexp.plan.classification import CLASSIFICATION
+from mixexp.plan.second_stage import SECOND_STAGE
 from mixexp.training.device import execution
 from mixexp.training.loop import Loop
 from mixexp.training.spec import RunConfig
 from mixexp.training.task import Task
 
-LOOPS = {"gan": GAME}
+LOOPS = {"gan": GAME, "second_stage": SECOND_STAGE}
 """Groups whose options have a training loop of their own."""
 
 
 def loop_of(config: RunConfig) -> Loop:
     """The loop that trains a configuration."""
-    return next((loop for group, loop in LOOPS.items() if getattr(config, group) is not None), CLASSIFICATION)
+    return next((LOOPS[group] for group in _chosen(config)), CLASSIFICATION)
+
+
+def conflicts(config: RunConfig) -> list[str]:
+    """The error of a configuration with several loops."""
+    chosen = _chosen(config)
+    return [f"{', '.join(chosen)}: each trains a run in its own way; keep one"] if len(chosen) > 1 else []
+
+
+def _chosen(config: RunConfig) -> list[str]:
+    """The groups with an option and a loop of their own."""
+    return [group for group in LOOPS if getattr(config, group) is not None]
 
 
 def task(config: RunConfig) -> Task:

@@ -77,6 +77,12 @@ def _unreadable(word: str, reason: str, groups: Groups) -> str:
     return f"{word}: {unreadable(value)}"
 
 
+def for_hydra(word: str) -> str:
+    """An override as Hydra takes it: no option of an optional group, null in a sweep, is the group's removal."""
+    group, _, value = word.partition("=")
+    return f"~{group}" if group in OPTIONAL and value == "null" else word
+
+
 def unreadable(value: str) -> str:
     """The reason why Hydra cannot read a value."""
     plain = re.sub(r"""\\.|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", "", value)
@@ -263,6 +269,8 @@ def _refuse_option(override: Override, value: Any, groups: Groups, typed: Sequen
     if value is None and group == "experiment":
         raise UserError(f"{word}: leave it out for a run without an experiment")
     if value is None and group in OPTIONAL:
+        if override.is_sweep_override() or grid:
+            return
         raise UserError(f"{word}: leave it out for a run without; ~{group} removes what an experiment has chosen")
     if value is None or value in ("", []):
         raise UserError(f"{word}: an option is needed; there are {', '.join(groups[group])}")

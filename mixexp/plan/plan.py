@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from mixexp.plan.loops import loop_of, task
 from mixexp.plan.options import known
 from mixexp.plan.references import References
 from mixexp.plan.resolved import resolve
+from mixexp.plan.second_stage import first_cell, first_words, weightless
 from mixexp.settings import NOT_SCIENTIFIC, flatten, lookup, under
 from mixexp.spec.claims import check_problems, claim_problems, groups_in, measures_in
 from mixexp.spec.experiments import experiment
@@ -41,7 +42,8 @@ class Refusal:
 class Plan:
     """A sweep before it starts: its folder, its number of cells, their distinct runs, and its errors.
 
-    too_large: cells that this machine cannot hold; the other cells run without them.
+    too_large: cells that this machine cannot hold; the other cells run without them. first_stages: how many of the runs
+    are none of the cells, but first stages that these need.
     """
 
     folder: Path
@@ -49,6 +51,7 @@ class Plan:
     runs: list[RunSpec]
     refusals: list[Refusal]
     too_large: list[Refusal] = field(default_factory=list)
+    first_stages: int = 0
 
     def check(self) -> None:
         """Raise one UserError with all errors of all cells, if there are any, or where no cell is left to run."""
@@ -64,6 +67,14 @@ class Plan:
     def refused(self) -> int:
         """How many cells have settings that cannot run."""
         return len({cell for refusal in self.refusals for cell in refusal.cells})
+
+    @property
+    def counted(self) -> list[str]:
+        """A line for cells that are fewer runs, and one for first stages that are no cells."""
+        own, first = len(self.runs) - self.first_stages, self.first_stages
+        fewer = f"{self.remaining} cells are {own} different runs: cells that act alike run once"
+        more = f"{first} run{'s' * (first != 1)} beside the cells, as the first stage of others"
+        return [*[fewer] * (own < self.remaining), *[more] * bool(first)]
 
     def left_out(self) -> list[str]:
         """A line for every reason why cells are left out of the sweep."""
@@ -104,7 +115,8 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
     reasons |= {problem: [" ".join(overrides) for overrides in words] for problem in of_all}
     common = set.intersection(*map(set, words)) if len(words) > 1 else set()
     runs: dict[str, RunSpec] = {}
-    for config, cell, overrides in good:
+
+    def add(config: dict[str, Any], cell: Composed, overrides: Sequence[str], first: RunSpec | None = None) -> RunSpec:
         name = run_id(config)
         if name not in runs:
             typed = RunConfig.of(config)
@@ -121,12 +133,27 @@ def plan(cells: Sequence[Composed], words: Sequence[Sequence[str]], here: bool =
             beside = references.differences(cell, config, edition=True) if cell.edition else None
             family = run_id({**config, "epochs": None, "steps": None})
             runs[name] = RunSpec(
-                typed, _folder(config) / name, differs, beside, label, task(typed), family, tuple(overrides)
+                typed, _folder(config) / name, differs, beside, label, task(typed), family, tuple(overrides), first
             )
+        return runs[name]
+
+    def add_first(cell: Composed, overrides: Sequence[str]) -> RunSpec:
+        alone, words_alone = first_cell(cell), first_words(overrides)
+        first = add(canonical(*resolve(alone, words_alone)), alone, words_alone)
+        if first.config.keep != "last":  # it is a cell of the sweep too
+            kept = first.config.replace(keep="last")
+            first = runs[first.folder.name] = replace(first, config=kept, words=tuple(words_alone))
+        return first
+
+    for config, cell, overrides in good:
+        first = None if config["second_stage"] is None else add_first(cell, overrides)
+        for line in weightless(add(config, cell, overrides, first)):
+            reasons.setdefault(line, []).append(" ".join(overrides) or "this run")
+    first_stages = len(runs) - len({run_id(config) for config, *_ in good})
     refusals, too_large = (
         [Refusal(reason, cells) for reason, cells in by_reason.items()] for by_reason in (reasons, sizes)
     )
-    return Plan(_folder(resolved[0][0]), len(cells), list(runs.values()), refusals, too_large)
+    return Plan(_folder(resolved[0][0]), len(cells), list(runs.values()), refusals, too_large, first_stages)
 
 
 def _folder(config: Mapping[str, Any]) -> Path:

@@ -20,6 +20,7 @@ from mixexp.errors import RunsFailed, UserError, show, show_json
 from mixexp.plan.changes import stale, to_remake
 from mixexp.plan.composer import Composed
 from mixexp.plan.loops import loop_of
+from mixexp.plan.overrides import for_hydra
 from mixexp.plan.plan import Plan, idle_axes, plan
 from mixexp.project import project
 from mixexp.settings import CONF
@@ -83,7 +84,7 @@ def launch_with(launcher: Launcher, cells: Sequence[Composed], words: Sequence[S
     def train(sweep: Plan, waiting: Sequence[RunSpec], outcomes: Outcomes) -> str | None:
         gave_up = None
         try:
-            returns.extend(launcher.launch([list(run.words) for run in waiting], initial_job_idx=0))
+            returns.extend(launcher.launch([list(map(for_hydra, run.words)) for run in waiting], initial_job_idx=0))
         except Exception as error:  # a worker was killed, or there is no cluster: the launcher then reports no job
             gave_up = (
                 f"the launcher gave up; the same command continues with what is not finished\n{type(error).__name__}:"
@@ -118,7 +119,7 @@ def show_plan(cells: Sequence[Composed], words: Sequence[Sequence[str]]) -> None
         show_json("mixexp.plan/1", {**about, **cells_of_plan, "notes": notes, "remarks": remarks})
     elif runs:
         print("".join(f"{line}\n" for line in notes), end="")
-        show(describe(sweep.folder, runs, _slots(sweep), None if sweep.refusals else sweep.remaining, durations))
+        show(describe(sweep.folder, runs, _slots(sweep), [] if sweep.refusals else sweep.counted, durations))
         for remark in remarks:
             show(remark)
     sweep.check()
@@ -154,8 +155,7 @@ def _run_sweep(
     """
     sweep = plan(cells, words, here)
     sweep.check()
-    if len(sweep.runs) < sweep.remaining:
-        print(f"{sweep.remaining} cells are {len(sweep.runs)} different runs: cells that act alike run once")
+    print("".join(f"{line}\n" for line in sweep.counted), end="")
     print_notes(sweep.runs, alone=sweep.cells == 1)
     runs = _planned(sweep)
     with at_work(sweep.folder, plan_name(runs)):
@@ -182,7 +182,10 @@ def report_command(folder: Path, cell: Composed) -> str:
 
 
 def partition_runs(runs: Sequence[RunSpec]) -> tuple[Outcomes, list[RunSpec]]:
-    """The outcomes of runs that are over or have finally failed, and the runs to do, the longest first."""
+    """The outcomes of runs that are over or have finally failed, and the runs to do, the longest first.
+
+    Second stages come after all others, among which their first stages are.
+    """
     outcomes, waiting = Outcomes(), []
     again = to_remake(runs)
     for run in runs:
@@ -194,7 +197,7 @@ def partition_runs(runs: Sequence[RunSpec]) -> tuple[Outcomes, list[RunSpec]]:
         else:
             outcomes.failures[run.folder.name] = state.problem
     outcomes.skipped, outcomes.failed_before = len(outcomes.results), len(outcomes.failures)
-    return outcomes, sorted(waiting, key=lambda run: run.task.flops, reverse=True)
+    return outcomes, sorted(waiting, key=lambda run: (run.first is not None, -run.task.flops))
 
 
 def _print_summary(sweep: Plan, outcomes: Outcomes, why_stopped: str | None) -> None:

@@ -17,9 +17,9 @@ import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from mixexp.errors import RunsFailed, show, warnings_as_notes
+from mixexp.errors import RunsFailed, UserError, show, warnings_as_notes
 from mixexp.files import put_aside, quantity
-from mixexp.plan.changes import REASONS, stale, to_remake
+from mixexp.plan.changes import REASONS, first_stage, stale, to_remake
 from mixexp.plan.composer import Composed
 from mixexp.plan.groups import import_options
 from mixexp.plan.loops import loop_of
@@ -36,11 +36,12 @@ from mixexp.training.spec import RunSpec
 
 EARLIER = ".earlier"
 """Folder in a run's own that keeps the run's earlier files when it is repeated, in a folder for each time."""
+ELSEWHERE_SECONDS = 2.0  # between two checks of a run that another process works on
 CLAIM_SECONDS = 0.3  # longer than a status check holds the lock
 
 
 class Busy(Exception):
-    """Another process works on the run."""
+    """Another process works on the run, or on its first stage."""
 
 
 def single(cell: Composed, words: Sequence[str], alone: bool) -> dict[str, Any] | None:
@@ -68,7 +69,11 @@ def make(run: RunSpec, alone: bool) -> dict[str, Any] | None:
         else:
             with stop_on_signals() as stop:
                 # None: where there is no terminal; the bars of several jobs would overwrite each other
-                result = execute_with_bar(run, stop, disable=None if alone else True)
+                disable = None if alone else True
+                if run.first is not None and earlier_end(run.first, to_remake([run.first]), retry=alone) is None:
+                    print(f"first stage: {escaped(run.first.label)}, {run.first.folder}")
+                    _make_or_await(run.first, stop, disable=disable)
+                result = execute_with_bar(run, stop, disable=disable)
     except Busy as busy:
         if alone:
             raise RunsFailed(str(busy)) from None
@@ -82,11 +87,23 @@ def make(run: RunSpec, alone: bool) -> dict[str, Any] | None:
     return result
 
 
+def _make_or_await(run: RunSpec, stop: threading.Event, **bar_options: Any) -> None:
+    """Train a run, or wait while another process works on it."""
+    while True:
+        try:
+            execute_with_bar(run, stop, **bar_options)
+        except Busy:
+            if stop.wait(ELSEWHERE_SECONDS):
+                raise KeyboardInterrupt from None
+        else:
+            return
+
+
 def planned_run(cell: Composed, words: Sequence[str]) -> RunSpec:
     """The run of a cell; raises UserError where it is not valid."""
     planned = plan([cell], [words])
     planned.check()
-    return planned.runs[0]
+    return planned.runs[-1]  # after its first stage, where it has one
 
 
 def print_notes(runs: Sequence[RunSpec], alone: bool) -> None:
@@ -170,6 +187,7 @@ def iterate(
         reasons = to_remake([run]).get(run.folder, []) if state.over else []
         if state.over and not reasons:
             return state.result
+        started_from = {} if run.first is None else {"first_stage": _first_stage(run.first)}
         if state.over or (state.outcome == "damaged" and (run.folder / EARLIER).exists()):
             set_aside(run.folder, reasons, note)
             state = load_state(run.folder)
@@ -190,9 +208,12 @@ def iterate(
             "task": run.task.record(),
             "differs_from_experiment": run.differs_from_experiment,
             **({} if run.differs_from_edition is None else {"differs_from_edition": run.differs_from_edition}),
+            **started_from,
         }
+        start = {} if run.first is None else {"first": run.first.folder}
         try:
-            training = loop_of(run.config).run(run.config, folder, metadata, warm_starts(run), run.task.flops)
+            loop = loop_of(run.config)
+            training = loop.run(run.config, folder, metadata, warm_starts(run), run.task.flops, **start)
             with contextlib.closing(training) as steps:
                 while True:
                     torch.set_num_threads(run.config.threads)  # another run in this process may have set its own number
@@ -213,9 +234,29 @@ def iterate(
         return load_state(run.folder).result
 
 
+def _first_stage(first: RunSpec) -> str:
+    """What identifies the weights that a second stage starts from: its first stage's run_id and start.
+
+    Raises Busy while that run is not over, and UserError where it has failed or diverged.
+    """
+    state = load_state(first.folder)
+    if state.outcome == "failed":
+        raise UserError(f"its first stage has failed, {first.folder}: {state.problem}")
+    if state.outcome == "diverged":
+        raise UserError(f"its first stage has diverged, {first.folder}, so there are no weights to start from")
+    if not state.over or first.folder in to_remake([first]):
+        raise Busy(f"{first.folder}: this first stage is not finished")
+    return first_stage(first.folder)
+
+
 def warm_starts(run: RunSpec) -> list[Path]:
-    """Folders of finished runs with a final state that differ from this run in their budget alone, longest first."""
+    """Folders of finished runs with a final state that differ from this run in their budget alone, longest first.
+
+    A second stage starts from its first one.
+    """
     budgets = []
+    if run.first is not None:
+        return []
     with os.scandir(run.folder.parent) as entries:
         folders = [entry.path for entry in entries if entry.path != str(run.folder)]
     for folder in map(Path, (path for path in folders if _family(path) == run.family)):

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from mixexp.files import stamp
 from mixexp.sweeping.estimate import DurationModel, duration
+from mixexp.sweeping.one import ELSEWHERE_SECONDS
 from mixexp.sweeping.signals import handled
 from mixexp.sweeping.slot import Slot
 from mixexp.text import escaped
@@ -31,7 +32,6 @@ from mixexp.training.spec import RunConfig, RunSpec
 from mixexp.training.task import Task
 
 TICK_SECONDS = 0.5
-ELSEWHERE_SECONDS = 2.0  # between two checks of a run that another process works on
 LOG_SECONDS = 60.0  # between two status lines where there is no terminal
 
 

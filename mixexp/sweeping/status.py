@@ -182,10 +182,10 @@ def describe(
     folder: Path,
     runs: Sequence[RunStatus],
     slots: int,
-    cells: int | None = None,
+    notes: Sequence[str] = (),
     durations: DurationModel | None = None,
 ) -> str:
-    """A line for each run, and the counts with the time left.
+    """A line for each run, the notes, and the counts with the time left.
 
     durations: the model for the estimates, by default that of the runs finished in the folder.
     """
@@ -196,9 +196,7 @@ def describe(
         "  ".join([*(word.ljust(width) for word, width in zip(words, widths, strict=False)), words[3]]).rstrip()
         for words in columns
     ]
-    if cells is not None and cells > len(runs):
-        lines.append(f"{cells} cells are {len(runs)} different runs: cells that act alike run once")
-    return "\n".join([*lines, *closing(folder, runs, durations, slots)])
+    return "\n".join([*lines, *notes, *closing(folder, runs, durations, slots)])
 
 
 def rows(runs: Sequence[RunStatus], durations: DurationModel) -> list[tuple[str, State, str, str]]:

@@ -27,6 +27,7 @@ COMPUTES = (
         "evaluate",
         "training",
         "gan",
+        "second_stage",
         "probe",
         "build",
         "metrics",

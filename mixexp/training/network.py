@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mixexp.model import Body
 from mixexp.model.blocks import he_normal
@@ -38,11 +39,13 @@ class Network(nn.Module):
 
     Its stages carry hooks from the start, which the compiler can follow, unlike temporary hooks. The hooks hold
     no reference to the network, so that its memory is freed as soon as the last user is gone.
+    fixed_norms: the body's BatchNorm uses its running statistics in training mode too, and leaves them.
     """
 
     def __init__(self, body: Body, head: nn.Module) -> None:
         super().__init__()
         self.body, self.head = body, head
+        self.fixed_norms = False
         if body.layer_defaults == "keras":
             take_keras_defaults(self)
         elif body.layer_defaults == "he":
@@ -54,6 +57,13 @@ class Network(nn.Module):
     def module_at(self, layer: str) -> nn.Module:
         """The module whose output is a layer's representation; the input has none."""
         return self.body.get_submodule("" if layer == "final" else self.body.stages[layer])
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for module in self.body.modules() if self.fixed_norms else ():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.body(images))

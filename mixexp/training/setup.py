@@ -16,6 +16,7 @@ from mixexp.eager import spare_compiler
 from mixexp.errors import UserError, note
 from mixexp.loss import Loss
 from mixexp.probe import Probe, Subject
+from mixexp.second_stage import effective, prepare, take_weights
 from mixexp.training import data
 from mixexp.training.budget import Budget, budget_of
 from mixexp.training.data import Normalize, SelectedData
@@ -31,9 +32,11 @@ class RunParts(Subject):
     """The parts of a run: those that a probe sees, and those that the loop needs in addition.
 
     counts: training images of each class, int64 [C]; contents: hash of the data set's files; size_rule: how a file
-    becomes an image of the data set's size, in words.
+    becomes an image of the data set's size, in words. config: the settings that it trains with, those of the second
+    stage in a run that has one.
     """
 
+    config: RunConfig
     selected: SelectedData
     counts: np.ndarray
     budget: Budget
@@ -62,12 +65,14 @@ class RunParts(Subject):
         }
 
 
-def setup(config: RunConfig) -> RunParts:
+def setup(config: RunConfig, first: Path | None = None) -> RunParts:
     """The parts of a run; no global generator is touched.
 
-    Weights are drawn on the CPU, so that every device starts from the same.
+    Weights are drawn on the CPU, so that every device starts from the same. first: the folder of a second stage's first
+    stage, whose weights its network gets. Raises UserError where they do not fit.
     """
     spare_compiler()
+    config = effective(config)
     run = execution(config)
     dataset, splits = data.load(config.dataset, config.trusted)
     groups = {group: config.build(group) for group in ("sampling", "augment", "mix", "mix_layer")}
@@ -82,6 +87,8 @@ def setup(config: RunConfig) -> RunParts:
     budget = budget_of(config, sampling.epoch_size(counts), mix.source_images(config.batch_size))
     mix.prepare(train.images, train.labels)
     network, loss = network_of(config, splits.train_images.shape[1:], counts)
+    if first is not None and config.second_stage is not None:
+        take_weights(network, config.second_stage, first, splits.digest)
     return RunParts(
         network=network.to(run.device).to(memory_format=run.memory_format),
         loss=loss.to(run.device),
@@ -97,6 +104,7 @@ def setup(config: RunConfig) -> RunParts:
         batch_size=config.batch_size,
         epochs=budget.epochs,
         other=lambda source: restored(Path(source), another(source, config)),
+        config=config,
         selected=selected,
         counts=counts,
         held_out=data.part(
@@ -111,10 +119,16 @@ def setup(config: RunConfig) -> RunParts:
 
 def network_of(config: RunConfig, shape: Sequence[int], counts: np.ndarray) -> tuple[Network, Loss]:
     """The initial network of a run and its loss, on the CPU; shape: of an image, counts: images of each class."""
-    with streams.torch_stream(torch.device("cpu"), config.seed, "weights"):
+    config = effective(config)
+    # a second stage's new head does not start where that of the first stage did
+    purpose = "weights" if config.second_stage is None else "second_stage"
+    with streams.torch_stream(torch.device("cpu"), config.seed, purpose):
         body = config.build("model", in_channels=shape[0], image_size=tuple(shape[1:]))
         loss = config.build("loss", class_counts=counts)
-        return Network(body, loss.head(body.num_features, len(counts))), loss
+        network = Network(body, loss.head(body.num_features, len(counts)))
+    if config.second_stage is not None:
+        prepare(network, config.second_stage, len(counts))
+    return network, loss
 
 
 def restored(folder: Path, config: RunConfig) -> RunParts:

@@ -122,6 +122,7 @@ class RunConfig(Settings):
     speed: Node
     probe: Node | None
     gan: Node | None
+    second_stage: Node | None
     logger: Node | None
     _values: dict[str, Any] = PrivateAttr()
 
@@ -212,7 +213,8 @@ class RunSpec:
     """One run: its configuration, folder, departures from its experiment, label and cost.
 
     differs_from_edition: departures from the chosen edition, None without one. family: the same in all runs that differ
-    in their budget alone. words: the overrides of the first of its cells.
+    in their budget alone. words: the overrides of the first of its cells. first: the run whose weights it starts from,
+    None for a run of one stage.
     """
 
     config: RunConfig
@@ -223,3 +225,4 @@ class RunSpec:
     task: Task
     family: str
     words: tuple[str, ...]
+    first: RunSpec | None = None

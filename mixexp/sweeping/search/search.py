@@ -122,6 +122,8 @@ def begin(compose: Compose, words: Sequence[str], given: Mapping[str, Any]) -> S
     cells = [[*words, *overrides(values)] for values in tries]
     planned = plan(compose_all(compose, cells), cells)
     planned.check()
+    if planned.runs[0].first is not None or planned.first_stages:
+        raise UserError("second_stage: a search has runs of one stage; its best settings can then have a second one")
     errors = _misfits(settings, planned.runs[0].config)
     if errors:
         raise UserError("\n".join(errors))
