@@ -81,8 +81,8 @@ def first_of(config: RunConfig) -> RunConfig:
 
 def prepare(network: Network, stage: Mapping[str, Any], num_classes: int) -> None:
     """Make the head of a second stage and freeze what it does not train; stage: the option's node."""
-    trained = network.head
-    if stage["head"] == "scaled":
+    trained, kind = network.head, stage["head"]
+    if kind == "scaled":
         network.head = ScaledHead(network.head, num_classes)
         trained = network.head if stage["head_lr"] > 0 else None
     network.requires_grad_(False)
@@ -106,11 +106,10 @@ def take_weights(network: Network, stage: Mapping[str, Any], folder: Path, conte
         )
     weights = read_weights(folder)["network"]
     head = network.head.head if isinstance(network.head, ScaledHead) else network.head
-    parts: dict[str, nn.Module] = {"body": network.body}
-    if stage["head"] != "new":
-        parts["head"] = head
+    parts: list[tuple[str, nn.Module]] = [("body", network.body), ("head", head)]
+    kind = stage["head"]
     try:
-        for name, part in parts.items():
+        for name, part in parts[:1] if kind == "new" else parts:
             prefix = f"{name}."
             part.load_state_dict(
                 {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}

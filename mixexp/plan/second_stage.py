@@ -44,26 +44,26 @@ def _conflicts(config: RunConfig) -> list[str]:
     if config.keep == "best":
         # the first stage keeps its last weights, also where it is a cell of the sweep
         return ["keep = best: it starts from the last weights of its first stage; give keep=last"]
-    then, lines = effective(config), []
+    then, lines, kind = effective(config), [], stage["head"]
     centred, was = then.build("mix").zero_mean, config.build("mix").zero_mean
     if centred != was:
         lines.append(
-            f"mix: it {'centres' if centred else 'does not centre'} each image, unlike that of the first stage; features"
-            " need the images that they were learnt from"
+            f"mix: it {'centres' if centred else 'does not centre'} each image, unlike that of the first stage; the"
+            " features are of such images"
         )
     counts = np.array(data_summary(config).counts)
     with torch.device("meta"):
         # only the kinds of heads matter, so one feature is enough
         heads = [each.build("loss", class_counts=counts).head(1, len(counts)) for each in (config, then)]
     before, now = (type(head) for head in heads)
-    if stage["head"] != "new" and now is not before:
+    if kind != "new" and now is not before:
         lines.append(
             f"loss: its head is {now.__name__} and that of the first stage {before.__name__}; head=new makes its own"
         )
-    if stage["head"] == "scaled" and not isinstance(heads[1], SCALED):
+    if kind == "scaled" and not isinstance(heads[1], SCALED):
         names = " or ".join(kind.__name__ for kind in SCALED)
         lines.append(f"head = scaled: the head of this loss is {now.__name__}; it scales {names}")
-    if stage["head"] != "scaled" and stage["head_lr"] != 1:
+    if kind != "scaled" and stage["head_lr"] != 1:
         lines.append(f"head_lr = {stage['head_lr']}: only with head=scaled; lr is the rate of any other head")
     return lines
 
