@@ -61,7 +61,6 @@ def train(
     parts = setup(config, first)
     run, network, loss, mix, probe, budget = parts.run, parts.network, parts.loss, parts.mix, parts.probe, parts.budget
     optimizer = optimizer_of(parts.config, network)
-    speed = config.build("speed")
     schedule = parts.config.build("schedule")
     course = Course(parts.config.optimizer["lr"], schedule, parts.sampling, mix, loss, budget)
     loss_sum = torch.zeros((), device=run.device)  # of the samples since the last evaluation
@@ -86,7 +85,7 @@ def train(
         loss_sum.add_(losses.sum())
 
     # -- resume where an earlier attempt stopped or a shorter run ended
-    mode = speed.mode(run.device, config.threads, flops)
+    mode = config.build("speed").mode(run.device, config.threads, flops)
     made_by = {**compatibility_key(run, config.own_code), "speed": mode.name, "data": parts.contents}
     made_by |= {"first_stage": metadata.get("first_stage")}
     stateful = {"network": network, "loss": loss, "optimizer": optimizer, "loss_sum": loss_sum}
