@@ -131,6 +131,7 @@ def test_a_failure_is_one_runs_alone(tmp_path, shared, monkeypatch, capsys):
         "loss._target_=my_faulty.Faulty",
         "~loss.label_smoothing",
         "~loss.class_weights",
+        "~loss.beta",
     )
     cells = [
         (*faulty, f"+loss.way={way}", f"seed={k}", "epochs=3") for k, way in enumerate(("fine", "raise", "memory"))
@@ -161,6 +162,7 @@ def test_when_the_process_is_killed_all_go_on_in_processes_of_their_own(number, 
         "loss._target_=my_faulty.Faulty",
         "~loss.label_smoothing",
         "~loss.class_weights",
+        "~loss.beta",
     )
     words = (*faulty, "+loss.way=fine", "epochs=8", "checkpoint_seconds=0")
     runs = runs_of(tmp_path / "out", *[(*words, "+loss.slow=0.02", f"seed={k}") for k in range(3)])
