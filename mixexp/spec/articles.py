@@ -8,8 +8,12 @@ ARTICLES = {
     "koshian2_bc": "Between-class learning",
     "small_data_mixup": "mixup with little data",
     "suool_mixup_notes": "The mixup paper",
+    "zhang2021_bag_of_tricks": "Long tails",
+    "li2022_openmixup": "OpenMixup's benchmark",
+    "thulasidasan2019_calibration": "Calibration of mixup",
+    "zhang2023_openood": "Detection of other images",
 }
-"""The topic of each of the five articles; an article with its papers is one family of Holm's correction."""
+"""The topic of each article; an article with its papers is one family of Holm's correction."""
 
 REFERENCES = {
     "akira_final_layer": ("akira_final_layer", "AkiraTOSEI, an article on mixup before the last layer."),
@@ -55,6 +59,56 @@ REFERENCES = {
     "zhang2018_mixup": (
         "suool_mixup_notes",
         "Zhang, Cisse, Dauphin, Lopez-Paz: mixup: Beyond Empirical Risk Minimization. ICLR 2018, arXiv:1710.09412.",
+    ),
+    "zhang2021_bag_of_tricks": (
+        "zhang2021_bag_of_tricks",
+        (
+            "Zhang, Wei, Zhou, Wu: Bag of Tricks for Long-Tailed Visual Recognition with Deep Convolutional Neural"
+            " Networks. AAAI 2021; code: zhangyongshun/BagofTricks-LT at ce7859a."
+        ),
+    ),
+    "cao2019_ldam": (
+        "zhang2021_bag_of_tricks",
+        (
+            "Cao, Wei, Gaidon, Arechiga, Ma: Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss."
+            " NeurIPS 2019, arXiv:1906.07413."
+        ),
+    ),
+    "ren2020_balanced_softmax": (
+        "zhang2021_bag_of_tricks",
+        (
+            "Ren, Yu, Sheng, Ma, Zhao, Yi, Li: Balanced Meta-Softmax for Long-Tailed Visual Recognition. NeurIPS 2020,"
+            " arXiv:2007.10740."
+        ),
+    ),
+    "zhong2021_mislas": (
+        "zhang2021_bag_of_tricks",
+        "Zhong, Cui, Liu, Jia: Improving Calibration for Long-Tailed Recognition. CVPR 2021, arXiv:2104.00466.",
+    ),
+    "li2022_openmixup": (
+        "li2022_openmixup",
+        (
+            "Li, Wang, Liu, Wu, Tan, Li: OpenMixup: A Comprehensive Mixup Benchmark for Visual Classification. 2022,"
+            " arXiv:2209.04851; code: Westlake-AI/openmixup at 37e1372."
+        ),
+    ),
+    "thulasidasan2019_calibration": (
+        "thulasidasan2019_calibration",
+        (
+            "Thulasidasan, Chennupati, Bilmes, Bhattacharya, Michalak: On Mixup Training: Improved Calibration and"
+            " Predictive Uncertainty for Deep Neural Networks. NeurIPS 2019, arXiv:1905.11001."
+        ),
+    ),
+    "wang2023_pitfall": (
+        "thulasidasan2019_calibration",
+        "Wang, Li, Zhao, Heng, Zhang: On the Pitfall of Mixup for Uncertainty Calibration. CVPR 2023.",
+    ),
+    "zhang2023_openood": (
+        "zhang2023_openood",
+        (
+            "Zhang, Yang, Wang, Wang, Lin, Zhang, Sun, Du, Li, Liu, Chen, Li: OpenOOD v1.5: Enhanced Benchmark for"
+            " Out-of-Distribution Detection. 2023, arXiv:2306.09301; code: Jingkang50/OpenOOD at 3c35632."
+        ),
     ),
     "ours": ("", "This project's own question."),
 }
