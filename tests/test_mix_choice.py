@@ -337,6 +337,9 @@ def test_a_choice_says_what_it_cannot_be() -> None:
     for probabilities, mixes in (({}, {}), ({"a": 0.5}, {"a": mixup, "b": cutmix}), ({"a": 0.5, "c": 0}, {"a": mixup})):
         with pytest.raises(ValueError, match=r"mix\.probabilities: names .*, and the mixes are .*; each mix needs one"):
             Choice(probabilities, "batch", **mixes)
+    for wrong in (2, -0.1, math.nan):
+        with pytest.raises(ValueError, match=rf"mix\.probabilities\.a = {wrong}: needs a number from 0 to 1"):
+            Choice({"a": wrong}, "batch", a=mixup)
     with pytest.raises(ValueError, match=r"mix\.probabilities: their sum is 1\.2, and can be 1 at most"):
         Choice({"a": 0.6, "b": 0.6}, "batch", a=mixup, b=cutmix)
     with pytest.raises(ValueError, match=r"mix\.a: its partners come from outside the batch"):

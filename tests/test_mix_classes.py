@@ -167,6 +167,8 @@ def test_a_class_without_images_has_no_share() -> None:
     assert pairing.shares is not None and pairing.shares.tolist() == [2**24, 1, round(2**24 / 100)]
     last = {"place": torch.full((3, 1), np.nextafter(np.float32(1), np.float32(0)))}
     assert pairing.partners(torch.tensor([0, 0, 2]), last, 1).flatten().tolist() == [2, 2, 2]
+    halves = {"place": torch.tensor([[0.0], [0.5]])}
+    assert pairing.partners(torch.tensor([0, 0]), halves, 1).flatten().tolist() == [0, 1]
 
 
 def test_unimixs_factor_of_equal_classes_is_shifted_by_a_half() -> None:

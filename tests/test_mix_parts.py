@@ -55,6 +55,7 @@ def test_regmixup_is_the_images_and_their_mixup() -> None:
     blended, soft, order = plan.apply(images), plan.labels.to_one_hot(3), draws["order"].argsort()
     assert size == 7 and len(draws["lam"].unique()) == 1 and mix.density(np.array([0.5])) is None
     assert torch.equal(blended[:7], images) and torch.equal(soft[:7], torch.eye(3)[labels])
+    assert plan.weights[0][:7].eq(1).all() and plan.weights[1][:7].eq(0).all()
     for i in range(7):
         j = order[i].item()
         lam = 1.0 if i == j else draws["lam"][i, 0].item()

@@ -182,6 +182,12 @@ def test_what_is_not_blended_is_no_blend():
     assert sum(row["blends"] for row in measured(Intrusion(epoch=1), subject)["intrusion"]) > 100
 
 
+def test_a_window_is_that_of_the_runs_epochs():
+    subject = subject_of("dataset=sandwich", "model=mlp", "mix=mixup_early", "mix.until=0.5", "epochs=2")
+    lam = [torch.cat([batch.lam for batch in subject.mixed(epoch)]) for epoch in (0, 1)]
+    assert lam[0].lt(1).any() and lam[1].eq(1).all()
+
+
 def test_intrusion_can_be_had_of_any_data_and_only_where_there_are_blends():
     assert "this mix has none" in refusals("probe=intrusion")[0]
     rows = measured(probe_of("probe=intrusion", "probe.samples=100"), subject_of("mix=mixup", "alpha=0.1"))["intrusion"]

@@ -27,10 +27,11 @@ class Chosen(Blend):
     All are computed, and one is taken, so that a step stays the same.
     """
 
-    def __init__(self, blends: Sequence[tuple[Blend | None, int]], which: Tensor) -> None:
+    def __init__(self, blends: Sequence[tuple[Blend | None, int]], which: Tensor | None = None) -> None:
         self.blends, self.which = blends, which
 
     def __call__(self, parts: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+        assert self.which is not None, "of a batch"
         found = parts[0]
         for number, (blend, count) in enumerate(self.blends):
             if blend is not None:
@@ -103,28 +104,28 @@ class Choice(Mix):
     The numbers of every mix are drawn in every epoch, from the streams that it would have alone, so that a choice with
     probability 1 is that mix. Every blend is computed, and one is taken, so that steps stay the same.
     Source: timm.data.Mixup, where prob·switch_prob is the probability of CutMix and prob·(1 − switch_prob) mixup's.
-    Raises ValueError for mixes that cannot share a batch: with partners from outside it, with different numbers of
-    images or centred images, or for different kinds of data.
+    Raises ValueError for mixes that cannot share a batch: one with partners from outside it, one that changes during a
+    run, and those of different numbers of images, of centred images and others, or for different kinds of data.
     """
 
     def __init__(
-        self,
-        probabilities: dict[str, Annotated[float, Field(ge=0, le=1)]],
-        per: Literal["batch", "sample"] = "batch",
-        **mixes: Mix,
+        self, probabilities: dict[str, float], per: Literal["batch", "sample"] = "batch", **mixes: Mix
     ) -> None:
         if not mixes or probabilities.keys() != mixes.keys():
             raise ValueError(
                 f"mix.probabilities: names {listed(sorted(probabilities)) or 'nothing'}, and the mixes are"
                 f" {listed(sorted(mixes)) or 'none'}; each mix needs one"
             )
+        for name, probability in probabilities.items():
+            if not 0 <= probability <= 1:
+                raise ValueError(f"mix.probabilities.{name} = {probability:g}: needs a number from 0 to 1")
         total = math.fsum(probabilities.values())
         if total > 1 + 1e-9:
             raise ValueError(f"mix.probabilities: their sum is {total:g}, and can be 1 at most")
         for name, mix in mixes.items():
             _require_constant(mix, name)
             if mix.external:
-                raise ValueError(f"mix.{name}: its partners come from outside the batch, which no other mix has then")
+                raise ValueError(f"mix.{name}: its partners come from outside the batch; a choice has no such mix")
         # by name: the order of settings is no part of a run's identity
         self.mixes = {name: mixes[name] for name in sorted(mixes)}
         self.probabilities, self.per = [probabilities[name] for name in self.mixes], per
@@ -182,7 +183,7 @@ def _together(blends: Mapping[str, Blend]) -> Blend | None:
     """A blend with the limits of all of these named ones; ValueError where they contradict each other."""
     if not blends:
         return None
-    made = Chosen((), torch.empty(0))
+    made = Chosen([(blend, 0) for blend in blends.values()])
     of = {name: blend.kinds for name, blend in blends.items() if blend.kinds is not None}
     if of:
         made.kinds = tuple(kind for kind in next(iter(of.values())) if all(kind in kinds for kinds in of.values()))

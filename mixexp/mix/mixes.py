@@ -102,11 +102,11 @@ class Pairs(Mix):
         lam = draws["lam"]
         first = torch.arange(len(lam), device=labels.device).unsqueeze(1).expand_as(lam).flatten()
         second = self.pairing.partners(labels, draws, lam.shape[1]).flatten()
-        lam = self.ratio.of_classes(lam.flatten(), labels[first], labels[second])
+        classes = [labels[part] for part in (first, second)]
+        lam = self.ratio.of_classes(lam.flatten(), *classes)
         lam = torch.where(first == second, 1.0, lam)
         rows, weights = (first, second), (lam, 1 - lam)
-        record = self.label([labels[part] for part in rows], weights)
-        return Plan(record, rows, weights, self.blend, whole=len(first) == len(labels))
+        return Plan(self.label(classes, weights), rows, weights, self.blend, whole=len(first) == len(labels))
 
 
 class DirichletMix(Mix):

@@ -100,9 +100,9 @@ class ByClassSize(Pairing):
 
     def prepare(self, images: Tensor, labels: Tensor) -> None:
         counts = labels.bincount().cpu().numpy()
-        shares = np.power(np.maximum(counts, 1), self.power, where=counts > 0, out=np.zeros(len(counts)))
-        # integers, whose sums are the same on every device and in every order
-        shares = np.maximum(np.rint(shares / shares.max() * 2**24), 1).astype(np.int64)
+        logarithms = np.where(counts > 0, self.power * np.log(np.maximum(counts, 1)), -np.inf)
+        # integers, whose sums are the same on every device
+        shares = np.maximum(np.rint(np.exp(logarithms - logarithms.max()) * 2**24), 1).astype(np.int64)
         self.shares = torch.from_numpy(shares).to(labels.device)
 
     def draw(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:

@@ -111,8 +111,8 @@ class UniMixFactor(Ratio):
     """lam = b + n_j/(n_i + n_j) modulo 1, b ~ Beta(alpha, alpha): more weight for the smaller class (Xu et al. 2021).
 
     n_i, n_j: training images of the first and of the second sample's class.
-    alpha: 0.8 in the code for CIFAR-10-LT; per: unit for which one b is drawn, "sample" in the code.
-    Source: XuZhengzhuo/Prior-LT.
+    alpha: 0.8 in the code; per: unit for which one b is drawn, "sample" in the code.
+    Differs from the code (XuZhengzhuo/Prior-LT): nothing.
     """
 
     def __init__(self, alpha: Annotated[float, Field(gt=0)], per: Per = "sample") -> None:
