@@ -517,6 +517,17 @@ def test_ldams_margins_of_given_counts() -> None:
     assert margins.tolist() == pytest.approx([0.5 * (50 / count) ** 0.25 for count in CIFAR10_LT_100])
 
 
+def test_ldam_drw_is_ldam_and_then_ldam_with_the_weights_of_effective_numbers() -> None:
+    loss, labels = loss_of("ldam_drw"), labels_of(30)
+    outputs = outputs_of(loss, 30)
+    for phase, weights in ((0, "none"), (1, "effective_number")):
+        loss.enter(phase)
+        alone = loss_of("ldam", class_weights=weights, beta=0.9999)
+        assert torch.equal(loss(outputs, labels), alone(outputs, labels))
+        torch.testing.assert_close(loss.scores(outputs), 30 * outputs)
+    assert [loss.phase(epoch, 200) for epoch in (159, 160)] == [0, 1], "as in kaidic/LDAM-DRW"
+
+
 def test_ldam_without_margins_is_cross_entropy_of_scaled_cosines() -> None:
     labels, plain = labels_of(30), loss_of("cross_entropy")
     for scale in (1, 30):

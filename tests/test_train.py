@@ -26,7 +26,7 @@ DRAWING = ("model=cnn11", "subset=head", "subset.n=200", "epochs=1")
 
 def shortest(option: str) -> int:
     """Epochs of the shortest run with an option: one that changes on the way needs an epoch before the change."""
-    return 2 if option == "deferred" else 1
+    return 2 if option in ("deferred", "ldam_drw") else 1
 
 
 def steps_of(record: RunFolder) -> list[int]:

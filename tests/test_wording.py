@@ -36,7 +36,7 @@ PARSER = OverridesParser.create()
 
 def places(node: dict[str, Any], path: str) -> Iterator[tuple[list[str], str]]:
     """Every argument of a node and of the nodes in it: the way to it, and its name on the command line."""
-    given = GIVEN.get(path, ())
+    given = GIVEN.get(path.partition(".")[0], ())  # to the parts of an option too
     for name, parameter in inspect.signature(locate(node["_target_"])).parameters.items():
         if (
             name not in given
