@@ -87,7 +87,7 @@ def train(
     # -- resume where an earlier attempt stopped or a shorter run ended
     mode = config.build("speed").mode(run.device, config.threads, flops)
     made_by = {**compatibility_key(run, config.own_code), "speed": mode.name, "data": parts.contents}
-    made_by |= {"first_stage": metadata.get("first_stage")}
+    made_by |= {key: metadata[key] for key in ("first_stage",) if key in metadata}
     stateful = {"network": network, "loss": loss, "optimizer": optimizer, "loss_sum": loss_sum}
     session = Session(folder, config, budget.steps, made_by, stateful)
     while_training = probe is not None and probe.while_training

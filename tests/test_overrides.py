@@ -42,6 +42,7 @@ ROOTS = ", ".join(
             *(group for group, option in DEFAULTS.items() if option),
             *SETTINGS[: SETTINGS.index("table")],
             "gan",
+            "second_stage",
             "probe",
             "logger",
             *DESCRIBED,
