@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,7 +23,6 @@ from mixexp.training.spec import Positive, RunConfig
 from mixexp.training.weights import read_weights
 
 
-@dataclass(frozen=True)
 class SecondStage:
     """The settings in which a second stage differs from its first (Kang et al. 2020, decoupled training).
 
@@ -37,15 +35,20 @@ class SecondStage:
     them, and uses those of each batch while it trains.
     """
 
-    epochs: Positive
-    lr: Annotated[float, Field(gt=0)]
-    head: Literal["new", "kept", "scaled"]
-    head_lr: Annotated[float, Field(ge=0)]
-    batch_norm: Literal["frozen", "moving"]
-    sampling: Sampling
-    mix: Mix
-    schedule: Schedule
-    loss: Loss | None
+    def __init__(
+        self,
+        epochs: Positive,
+        lr: Annotated[float, Field(gt=0)],
+        head: Literal["new", "kept", "scaled"],
+        head_lr: Annotated[float, Field(ge=0)],
+        batch_norm: Literal["frozen", "moving"],
+        sampling: Sampling,
+        mix: Mix,
+        schedule: Schedule,
+        loss: Loss | None,
+    ) -> None:
+        self.epochs, self.lr, self.head, self.head_lr, self.batch_norm = epochs, lr, head, head_lr, batch_norm
+        self.sampling, self.mix, self.schedule, self.loss = sampling, mix, schedule, loss
 
 
 class ScaledHead(nn.Module):

@@ -36,6 +36,7 @@ OPTIONS = sorted(path for path in CONF.glob("*/*.yaml") if path.parent.name != "
 SUPPLIED = {
     "model": {"in_channels": 3, "image_size": (32, 32)},
     "loss": {"class_counts": np.full(10, 5)},
+    "second_stage": {"class_counts": np.full(10, 5)},
     "optimizer": {"parameters": [torch.nn.Parameter(torch.ones(1))]},
 }
 MANDATORY = {
@@ -44,7 +45,11 @@ MANDATORY = {
     "csv": {"file": "flowers.csv", "label": "species"},
 }
 """What the user has to give on purpose: settings that are ??? in their option."""
-UNSAID = {"mixexp.mix.mixes.Pairs": {"only_repeats", "from_epoch"}, "mixexp.model.mnist_cnn.MnistCNN": {"embedding"}}
+UNSAID = {
+    "mixexp.loss.cross_entropy.CrossEntropy": {"beta"},
+    "mixexp.mix.mixes.Pairs": {"only_repeats", "from_epoch"},
+    "mixexp.model.mnist_cnn.MnistCNN": {"embedding"},
+}
 """Arguments that options older than they are leave out, as another key would make another run."""
 
 

@@ -578,8 +578,8 @@ def counted(config: dict[str, Any], record: RunFolder, monkeypatch: pytest.Monke
         weights = module.weight[0].numel()
         total += 2 * output.numel() * weights * (3 if module.training else 1)
 
-    def prepare_with_counters(config: RunConfig) -> Any:
-        parts = setup(config)
+    def prepare_with_counters(config: RunConfig, first: Path | None) -> Any:
+        parts = setup(config, first)
         for module in parts.network.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 module.register_forward_hook(count)

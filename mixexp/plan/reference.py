@@ -171,7 +171,7 @@ def _part(
                 Setting(f"{group}.{key}", setting.value, meaning, allowed(hints[name]) if name in hints else "")
             )
     elsewhere = {
-        *GIVEN.get(path.rstrip("."), ()),
+        *GIVEN.get(path.partition(".")[0], ()),
         *(key.removeprefix(place).partition(".")[0] for key in found if key.startswith(place)),
     }
     for name, parameter in parameters.items():
