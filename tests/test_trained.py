@@ -110,6 +110,13 @@ def test_what_is_not_usual_is_said_and_nothing_else(difference, words, tmp_path)
         assert usual not in sentence(tmp_path)
 
 
+def test_a_second_stage_is_said_where_all_runs_have_it(tmp_path):
+    made(tmp_path / "a", choices={"second_stage": "crt"}, seed=1)
+    assert ": cross-entropy loss, without augmentation, second stage crt, SGD" in sentence(tmp_path)
+    made(tmp_path / "b", choices={"second_stage": None}, seed=2)
+    assert "second stage crt" not in sentence(tmp_path)
+
+
 def test_settings_that_vary_are_given_with_their_values_and_named_as_differing(tmp_path):
     for n, model, parameters in ((100, "small_cnn", 6274), (300, "lenet", 40000), (500, "lenet", 50000)):
         for mix, alpha in (("none", None), ("mixup", 0.2), ("mixup", 1.0)):

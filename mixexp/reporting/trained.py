@@ -87,6 +87,11 @@ class _Values:
         """The values of a setting, without None."""
         return [value for value in self._settings.get(key, ()) if value is not None]
 
+    def of_all(self, key: str) -> list[Any]:
+        """The value of a setting that all runs have; empty where they differ or one lacks it."""
+        values = dict.fromkeys(run.setting(key) for run in self._runs)
+        return list(values) if len(values) == 1 and None not in values else []
+
     def under(self, group: str) -> list[str]:
         """The settings below a group's option."""
         return [key for key in self._settings if key.startswith(f"{group}.")]
@@ -248,6 +253,7 @@ def _methods(values: _Values) -> list[str]:
         alpha = f"α {_words(values.of('alpha'))}" + (f" ({enumerated(only)})" if only else "")
         at = next((place for place, text in enumerate(texts) if text.startswith("mixing at")), None)
         texts.insert(0 if at is None else at + 1, alpha if at is not None else f"mixing with {alpha}")
+    texts += [f"second stage {label(option)}" for option in values.of_all("second_stage")]
     return [text for text in texts if text]
 
 
