@@ -49,7 +49,7 @@ def mix_of(name: str) -> Any:
 
 @functools.cache
 def mixed_by(name: str, count: int) -> MixedLabels | None:
-    """Labels as a mix makes them; None where validate refuses it of so few."""
+    """Labels as a mix makes them of so many images; None where validate refuses it of so few."""
     labels = torch.from_numpy(np.random.default_rng(count).integers(CLASSES, size=count))
     mix = mix_of(name)
     try:
@@ -57,9 +57,10 @@ def mixed_by(name: str, count: int) -> MixedLabels | None:
     except ValueError:
         return None
     mix.prepare(torch.arange(count).view(-1, 1, 1, 1), labels)
+    samples = count * (2 // mix.source_images(2))
     draws = {
         key: torch.from_numpy(values)
-        for key, values in mix.draw(0, 0, np.arange(count), mix.source_images(count), count).items()
+        for key, values in mix.draw(0, 0, np.arange(count), mix.source_images(samples), samples).items()
     }
     return mix.plan(torch.cat([labels, labels[draws["external"]]]) if mix.external else labels, draws).labels
 
