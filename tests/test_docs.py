@@ -30,7 +30,7 @@ from mixexp.plan.options import options
 from mixexp.plan.overrides import parse, values
 from mixexp.plan.space import rewritten
 from mixexp.project import project
-from mixexp.settings import CONF
+from mixexp.settings import CONF, OPTIONAL
 from mixexp.spec.claims import claim_problems, edition_problems
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -158,7 +158,7 @@ def composed(words: Sequence[str]) -> None:
     groups = options(folders)
     parsed = parse([rewritten(override) for override in parse(words, groups)], groups)
     first = [
-        f"{override.key_or_group}={values(override, groups)[0]}"
+        f"{override.key_or_group}={next(text for text in values(override, groups) if text != 'null')}"
         if override.is_sweep_override()
         else override.input_line
         for override in parsed
@@ -167,7 +167,8 @@ def composed(words: Sequence[str]) -> None:
     known = options([*folders, Path("my_conf")])  # the README's own mix lies in the checkout of who follows it
     for override in parsed:
         if override.key_or_group in groups and override.is_sweep_override():
-            assert set(values(override, groups)) <= set(known[override.key_or_group]), override.input_line
+            none = {"null"} if override.key_or_group in OPTIONAL else set()
+            assert set(values(override, groups)) - none <= set(known[override.key_or_group]), override.input_line
     config = compose(first, folders[1:])
     assert not _schema_errors(config), first
 

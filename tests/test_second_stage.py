@@ -26,6 +26,7 @@ from mixexp.second_stage import ScaledHead, effective, first_of, optimizer_of
 from mixexp.settings import CONF
 from mixexp.sweeping.launch import partition_runs
 from mixexp.sweeping.one import Busy, iterate
+from mixexp.sweeping.pool import Outcomes, _without_first
 from mixexp.train import train
 from mixexp.training.folder import RunFolder
 from mixexp.training.reader import load_run, read_environment, trained_config
@@ -302,6 +303,14 @@ def test_a_second_stage_waits_for_its_first_one_and_starts_from_it(tmp_path: Pat
     assert take(second)["outcome"] == "finished"
     record = read_environment(second.folder)
     assert record["first_stage"] == f"{first.folder.name} of {read_environment(first.folder)['started']}"
+
+
+def test_a_sweep_does_not_start_a_second_stage_whose_first_has_failed(tmp_path: Path) -> None:
+    first, second = planned(tmp_path, "second_stage=lws").runs
+    assert _without_first(second, Outcomes()) is None
+    outcomes = Outcomes(failures={first.folder.name: "MemoryError"})
+    assert _without_first(second, outcomes) == f"its first stage has failed, {first.folder}"
+    assert _without_first(first, outcomes) is None
 
 
 def test_a_second_stage_is_made_again_where_its_first_one_was(tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, progres
     while queue.free or queue.elsewhere or any(slot.run is not None for slot in slots):
         for slot in slots:
             while slot.run is None and (run := queue.next()) is not None:
-                reason = queue.failed_elsewhere(run)
+                reason = queue.failed_elsewhere(run) or _without_first(run, outcomes)
                 if reason is None:
                     slot.start(run, alone=run.folder in queue.alone)
                 else:
@@ -225,6 +225,13 @@ def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, progres
         tasks = [run.task for run in queue.free]
         progress.refresh(len(outcomes.results), len(outcomes.failures), tasks, queue.elsewhere)
     return False
+
+
+def _without_first(run: RunSpec, outcomes: Outcomes) -> str | None:
+    """The reason why a second stage cannot start, where its first stage has failed; None for any other run."""
+    if run.first is None or run.first.folder.name not in outcomes.failures:
+        return None
+    return f"its first stage has failed, {run.first.folder}"
 
 
 def _hangs(slot: Slot) -> str | None:
