@@ -71,7 +71,7 @@ def test_one_run_and_the_first_paragraph_of_the_markdown(tmp_path):
         ({"choices": {"subset": "odd"}, "subset": {"_target_": "my.Odd", "n": 7}}, "on 300 training images of MNIST, tested"),
         ({"validation": 0.1, "environment": {"train_counts": [27] * 10}}, "MNIST, 10 % of them held out for validation (270 left), tested on 10,000:"),
         (
-            {"choices": {"imbalance": "exponential"}, "imbalance": {"_target_": "mixexp.imbalance.LongTail", "shape": "exponential", "ratio": 100},
+            {"choices": {"imbalance": "exponential"}, "imbalance": {"_target_": "mixexp.imbalance.LongTail", "shape": "exponential", "ratio": 100, "which": "drawn"},
              "environment": {"train_counts": [5000, 900, 12]}},
             "on the first 300 training images of MNIST, cut to 5,912 by exponential imbalance (ratio 100; 12 to 5,000 images a class), tested",
         ),
@@ -80,6 +80,11 @@ def test_one_run_and_the_first_paragraph_of_the_markdown(tmp_path):
         ({"choices": {"mix": "mixup", "mix_layer": "input"}, "alpha": 0.2}, "10,000: mixup, mixed at the input, cross-entropy loss, without augmentation, SGD"),
         ({"choices": {"mix_layer": "input"}}, "10,000: cross-entropy loss, without augmentation, SGD"),
         ({"choices": {"loss": "focal"}, "loss": {"gamma": 2, "class_weights": "none"}}, "10,000: focal loss (gamma 2), without augmentation, SGD"),
+        ({"choices": {"loss": "focal"}, "loss": {"gamma": 2, "class_weights": "none", "beta": 0.9999}}, "10,000: focal loss (gamma 2), without"),
+        (
+            {"choices": {"loss": "class_balanced"}, "loss": {"class_weights": "effective_number", "beta": 0.9999}},
+            "10,000: class_balanced loss (class weights effective_number, beta 0.9999), without",
+        ),
         ({"choices": {"loss": "kl"}}, "10,000: KL-divergence loss, without augmentation, SGD"),
         ({"choices": {"augment": "standard"}, "augment": {"flip": True, "shift": 4}}, "10,000: cross-entropy loss, standard augmentation (flip, shift 4), SGD"),
         ({"choices": {"loss": None, "augment": None}}, "10,000: SGD"),

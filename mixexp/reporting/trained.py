@@ -67,6 +67,10 @@ MILESTONES = {
 """The units of a schedule's milestones: a factor for display, and the words around them."""
 OF_MIX = ("mix_layer", "alpha")
 """Root settings that are null without mixing."""
+ACTS_WITH = {"loss.beta": ("loss.class_weights", "effective_number")}
+"""Settings that act only where another one has a value."""
+SILENT = ("false", "none", "drawn", "[]", "{}", 0.0)
+"""Values of settings that switch nothing on, or are usual."""
 LISTED = 4
 """The most values that are listed; of more numbers, the smallest and the largest are."""
 NAMED = 6
@@ -337,8 +341,10 @@ def _settings(values: _Values, group: str) -> str:
     """The settings of a group's option, without those that switch nothing on."""
     told = []
     for key in values.under(group):
-        distinct = [value for value in values.of(key) if value not in ("false", "none", "[]", "{}", 0.0)]
-        if key.endswith("_target_") or not distinct or distinct == values.of(group):
+        distinct = [value for value in values.of(key) if value not in SILENT]
+        other, needed = ACTS_WITH.get(key, ("", None))
+        idle = needed is not None and needed not in values.of(other)
+        if key.endswith("_target_") or not distinct or distinct == values.of(group) or idle:
             continue
         name = key.rpartition(".")[2]
         told.append(_called(name) if distinct == ["true"] else f"{_called(name)} {_words(distinct)}")
