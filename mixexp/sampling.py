@@ -120,6 +120,8 @@ class Deferred(Sampling):
 
     def check_budget(self, epochs: float) -> None:
         require_change("sampling.after", self.after, epochs)
+        for part in (self.first, self.then):
+            part.check_budget(epochs)
 
     def epoch_size(self, counts: np.ndarray) -> int:
         first, then = self.first.epoch_size(counts), self.then.epoch_size(counts)

@@ -105,3 +105,8 @@ def test_the_two_losses_share_a_head():
         ValueError, match=r"loss\.then: .* needs the head .*, and CrossEntropy of loss\.first has Linear"
     ):
         made.head(4, 3)
+
+
+def test_its_losses_stay_as_they_are():
+    with pytest.raises(ValueError, match=r"loss\.then: Deferred changes during a run itself"):
+        Deferred(losses()[0], Deferred(*losses(), after=0.5), after=0.5)

@@ -17,6 +17,7 @@ from commands import mixexp
 from running import composer, config_of, errors_of, names, option, resolved, rows_of
 from torch import Tensor, nn
 
+from mixexp.errors import UserError
 from mixexp.files import read_json
 from mixexp.inference.trained import load_trained
 from mixexp.plan.identity import canonical
@@ -26,7 +27,7 @@ from mixexp.second_stage import ScaledHead, effective, first_of, optimizer_of
 from mixexp.settings import CONF
 from mixexp.sweeping.launch import partition_runs
 from mixexp.sweeping.one import Busy, iterate
-from mixexp.sweeping.pool import Outcomes, _without_first
+from mixexp.sweeping.pool import Outcomes, _Queue, _without_first
 from mixexp.train import train
 from mixexp.training.folder import RunFolder
 from mixexp.training.reader import load_run, read_environment, trained_config
@@ -229,7 +230,8 @@ def test_first_stages_are_made_before_the_others(tmp_path: Path) -> None:
 
 def test_the_words_of_a_first_stage_make_it_alone() -> None:
     words = ["mix=mixup", "second_stage=crt", "second_stage.lr=0.1", "++second_stage.epochs=3", "keep=none", "seed=1"]
-    assert first_words(words) == ["mix=mixup", "seed=1", "second_stage=null", "keep=last"]
+    words += ["+loss@second_stage.loss=focal", "+dataset@probe.mnist=mnist"]
+    assert first_words(words) == ["mix=mixup", "seed=1", "+dataset@probe.mnist=mnist", "second_stage=null", "keep=last"]
 
 
 def test_where_only_the_second_stage_mixes_the_layer_counts() -> None:
@@ -251,6 +253,14 @@ def test_where_only_the_second_stage_mixes_the_layer_counts() -> None:
         (("second_stage=crt", "keep=best", "validation=0.2"), "second_stage: keep = best: it starts from the last"),
         (("second_stage=crt", "mix=bc_plus"), "second_stage: mix: it does not centre each image"),
         (("second_stage=crt", "loss=class_balanced"), "second_stage: sampling, loss.class_weights: both correct"),
+        (
+            ("second_stage=mislas", "second_stage.loss.smooth_tail=0.5"),
+            "second_stage: loss.smooth_tail = 0.5: at most loss.smooth_head = 0.4",
+        ),
+        (
+            ("second_stage=lws", "probe=tau_normalisation"),
+            "second_stage: probe: tau-normalisation needs a linear classifier",
+        ),
         (("second_stage=crt", "second_stage.epochs=0"), "second_stage.epochs = 0: needs"),
         (("second_stage=crt", "second_stage.head=old"), "second_stage.head = old: needs new, kept or scaled"),
         (("second_stage=crt", "mix_layer=layer4", "mix=mixup"), "mix_layer: model has no layer 'layer4'"),
@@ -303,6 +313,27 @@ def test_a_second_stage_waits_for_its_first_one_and_starts_from_it(tmp_path: Pat
     assert take(second)["outcome"] == "finished"
     record = read_environment(second.folder)
     assert record["first_stage"] == f"{first.folder.name} of {read_environment(first.folder)['started']}"
+
+
+@pytest.mark.parametrize("keep", ["none", "best"])
+def test_a_first_stage_that_another_command_has_made_without_its_last_weights_is_not_used(
+    keep: str, tmp_path: Path
+) -> None:
+    first, second = planned(tmp_path, "second_stage=lws validation=0.2").runs
+    done(first.folder, first.config.replace(keep=keep))
+    (first.folder / "config.yaml").write_text(f"keep: {keep}")
+    with pytest.raises(UserError, match="its first stage is finished and has not kept its last weights"):
+        take(second)
+    assert not (second.folder / "result.json").exists()
+
+
+def test_a_sweep_starts_a_second_stage_after_its_own_first_one_alone(tmp_path: Path) -> None:
+    """An error.txt of an earlier try may be there until the first stage has begun again."""
+    first, second = planned(tmp_path, "second_stage=lws").runs
+    assert _Queue([first, second]).waits(second, Outcomes())
+    assert not _Queue([first, second]).waits(first, Outcomes())
+    assert not _Queue([first, second]).waits(second, Outcomes(results={first.folder.name: {}}))
+    assert not _Queue([second]).waits(second, Outcomes()), "its first stage was over before, or is not of this sweep"
 
 
 def test_a_sweep_does_not_start_a_second_stage_whose_first_has_failed(tmp_path: Path) -> None:

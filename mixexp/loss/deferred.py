@@ -19,12 +19,15 @@ class Deferred(Loss):
     first, then: the two losses, whose outputs have one meaning; after: the fraction of the epochs that the first one
     has, 160 / 200 in the source. The change is at the beginning of an epoch. The head, its penalty and the scores are
     those of the first.
-    Both are computed in every step, so that a step stays the same.
+    Both are computed in every step, so that a step stays the same. Raises ValueError for a loss that changes itself.
     Differs from the paper: nothing.
     """
 
     def __init__(self, first: Loss, then: Loss, after: Annotated[float, Field(gt=0, lt=1)]) -> None:
         super().__init__()
+        for name, part in (("first", first), ("then", then)):
+            if type(part).phase is not Loss.phase:
+                raise ValueError(f"loss.{name}: {type(part).__name__} changes during a run itself; take one that stays")
         self.first, self.then, self.after = first, then, after
         self.linear_in_target = first.linear_in_target and then.linear_in_target
         self.accepts_mixed = first.accepts_mixed and then.accepts_mixed

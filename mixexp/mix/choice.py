@@ -203,7 +203,8 @@ class Window(Mix):
 
     mix: the mix; after, until: fractions of the E epochs: it is on from epoch ⌊after·E⌋ on and before epoch ⌊until·E⌋,
     counted from 0.
-    The numbers of all epochs are drawn, and steps stay the same.
+    The numbers of all epochs are drawn, and steps stay the same: partners from outside the batch pass the layers below
+    the mix layer in all epochs, and count in their BatchNorm; at the input they leave nothing.
     Raises ValueError where after is not before until, and in a run that would never mix.
     """
 

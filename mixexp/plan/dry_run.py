@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mixexp.build.contracts import undefined
 from mixexp.plan.groups import CONTRACTS
+from mixexp.second_stage import prepare
 from mixexp.training import sizes
 from mixexp.training.data import load, missing_classes, select_data
 from mixexp.training.network import Network, layers
@@ -87,7 +88,7 @@ class NetworkSummary(NamedTuple):
     penalty_bytes: int
 
 
-@depends_on("model", "loss")
+@depends_on("model", "loss", "second_stage")
 def network_summary(config: RunConfig, counts: tuple[int, ...], shape: tuple[int, ...]) -> NetworkSummary:
     """The network without memory, after a batch of that shape in training mode; raises ValueError where that fails."""
     loss = config.build("loss", class_counts=np.array(counts))
@@ -97,6 +98,8 @@ def network_summary(config: RunConfig, counts: tuple[int, ...], shape: tuple[int
             body = config.build("model", in_channels=shape[1], image_size=tuple(shape[2:]))
             require_complete("model", body)
             network = Network(body, loss.head(body.num_features, len(counts)))
+            if config.second_stage is not None:
+                prepare(network, config.second_stage, len(counts))
         counter = FlopCounterMode(display=False)
         before = dict.fromkeys(layers(body), 0.0)
         shapes = dict.fromkeys(layers(body), tuple(shape[1:]))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from mixexp.plan.dry_run import data_summary
 from mixexp.second_stage import SecondStage, effective, first_of
 from mixexp.settings import under
 from mixexp.train import measured, train
+from mixexp.training import sizes
 from mixexp.training.loop import Loop
 from mixexp.training.reader import lacks_weights
 from mixexp.training.spec import RunConfig, RunSpec
@@ -44,6 +47,12 @@ def _conflicts(config: RunConfig) -> list[str]:
     if config.keep == "best":
         # the first stage keeps its last weights, also where it is a cell of the sweep
         return ["keep = best: it starts from the last weights of its first stage; give keep=last"]
+    lines: list[str] = []
+    return sizes.problems(lambda: lines.extend(_misfits(config, stage))) or lines
+
+
+def _misfits(config: RunConfig, stage: Mapping[str, Any]) -> list[str]:
+    """What of a second stage does not fit its first one; raises ValueError where a part of it cannot be made."""
     then, lines, kind = effective(config), [], stage["head"]
     centred, was = then.build("mix").zero_mean, config.build("mix").zero_mean
     if centred != was:
@@ -87,7 +96,8 @@ def first_cell(cell: Composed) -> Composed:
 
 def first_words(words: Sequence[str]) -> list[str]:
     """The overrides that make a first stage alone; words: those of its second stage."""
-    others = [word for word in words if not under(word.lstrip("+~").partition("=")[0], ("second_stage", "keep"))]
+    places = [word.lstrip("+~").partition("=")[0].rpartition("@")[2] for word in words]
+    others = [word for word, place in zip(words, places, strict=True) if not under(place, ("second_stage", "keep"))]
     return [*others, "second_stage=null", "keep=last"]
 
 
@@ -101,7 +111,12 @@ def weightless(run: RunSpec) -> list[str]:
         or not lacks_weights(first.folder, "last")
     ):
         return []
-    return [
-        f"second_stage: its first stage is finished and has not kept its last weights, {first.folder}; retry=changed"
-        " makes it again with them"
-    ]
+    return [without_weights(first.folder)]
+
+
+def without_weights(folder: Path) -> str:
+    """The message about a first stage that has finished without its last weights; folder: its own."""
+    return (
+        f"second_stage: its first stage is finished and has not kept its last weights, {folder}; retry=changed makes it"
+        " again with them"
+    )

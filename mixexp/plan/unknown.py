@@ -105,7 +105,7 @@ def partly_there(missing: NoSuchSetting, typed: Sequence[str]) -> str:
     group = key.partition(".")[0]
     lacking = _options(missing.cells, group)
     having = _options(missing.others, group)
-    where = " ".join(f"{group}={option}" for option in lacking)
+    where = " ".join(f"{group}={'null' if option is None else option}" for option in lacking)
     head = (
         f"{key}: no such setting in {len(missing.cells)} of {total} cells, those with {where},"
         f" {_have(missing.cells, key)}"

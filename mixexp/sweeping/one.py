@@ -24,13 +24,14 @@ from mixexp.plan.composer import Composed
 from mixexp.plan.groups import import_options
 from mixexp.plan.loops import loop_of
 from mixexp.plan.plan import idle_axes, idle_words, other_classes, plan
+from mixexp.plan.second_stage import without_weights
 from mixexp.sweeping.signals import stop_on_signals
 from mixexp.sweeping.stream import DeviceStream
 from mixexp.text import enumerated, escaped, one_line
 from mixexp.training.device import execution, make_deterministic
 from mixexp.training.folder import FILES, LOCK, headline
 from mixexp.training.logging import logged
-from mixexp.training.reader import State, load_state, read_environment
+from mixexp.training.reader import State, lacks_weights, load_state, read_environment
 from mixexp.training.session import Progress
 from mixexp.training.spec import RunSpec
 
@@ -237,15 +238,17 @@ def iterate(
 def _first_stage(first: RunSpec) -> str:
     """What identifies the weights that a second stage starts from: its first stage's run_id and start.
 
-    Raises Busy while that run is not over, and UserError where it has failed or diverged.
+    Raises Busy while that run is not over, and UserError where it has failed, diverged or not kept its last weights.
     """
     state = load_state(first.folder)
     if state.outcome == "failed":
         raise UserError(f"its first stage has failed, {first.folder}: {state.problem}")
-    if state.outcome == "diverged":
-        raise UserError(f"its first stage has diverged, {first.folder}, so there are no weights to start from")
     if not state.over or first.folder in to_remake([first]):
         raise Busy(f"{first.folder}: this first stage is not finished")
+    if state.outcome == "diverged":
+        raise UserError(f"its first stage has diverged, {first.folder}, so there are no weights to start from")
+    if lacks_weights(first.folder, "last"):  # another command has made it, with another `keep`
+        raise UserError(without_weights(first.folder))
     return first_stage(first.folder)
 
 

@@ -162,6 +162,11 @@ class _Queue:
             return self._elsewhere.popleft()[1]
         return None
 
+    def waits(self, run: RunSpec, outcomes: Outcomes) -> bool:
+        """True for a second stage whose first stage is a run of this sweep that has not ended here."""
+        first = run.first
+        return first is not None and first.folder in self._errors and first.folder.name not in outcomes.results
+
     def is_elsewhere(self, run: RunSpec) -> None:
         """Requeue a run that another process works on."""
         self._elsewhere.append((time.monotonic() + ELSEWHERE_SECONDS, run))
@@ -189,7 +194,9 @@ def _share_out(queue: _Queue, slots: Sequence[Slot], outcomes: Outcomes, progres
         for slot in slots:
             while slot.run is None and (run := queue.next()) is not None:
                 reason = queue.failed_elsewhere(run) or _without_first(run, outcomes)
-                if reason is None:
+                if reason is None and queue.waits(run, outcomes):
+                    queue.is_elsewhere(run)
+                elif reason is None:
                     slot.start(run, alone=run.folder in queue.alone)
                 else:
                     _end_run(run, "failed", reason, outcomes, progress)
