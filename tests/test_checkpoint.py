@@ -371,7 +371,7 @@ def test_shorter_runs_are_found_without_looking_at_all_runs_again_for_every_run(
         finished_run(f"other_{n}", f"family_{n}", 2)
     for steps in (2, 10, 4):
         finished_run(f"shorter_{steps}", "ours", steps)
-    run = types.SimpleNamespace(folder=tmp_path / "run", family="ours")
+    run = types.SimpleNamespace(folder=tmp_path / "run", family="ours", first=None)
     run.folder.mkdir()
     longest_first = [tmp_path / f"shorter_{steps}" for steps in (10, 4, 2)]
     assert warm_starts(run) == longest_first

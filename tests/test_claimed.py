@@ -97,7 +97,7 @@ def test_no_form_goes_without_one_of_its_keys_or_with_another_one(form):
         ),
         (
             {"test": {"higher": A, "lower": {"mix": "mixp"}}},
-            "claims.one.test.lower: mix has no option 'mixp'. Did you mean 'mixup'? There are bc, ",
+            "claims.one.test.lower: mix has no option 'mixp'. Did you mean 'mixup'? There are mixup, ",
         ),
         (
             {"test": {"higher": A, "lower": {"subset": {"n": 3}}}},

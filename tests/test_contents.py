@@ -63,7 +63,7 @@ def edit(tmp_path):
 
 
 def planned(folder, config):
-    return [SimpleNamespace(folder=folder, config=RunConfig.of(config))]
+    return [SimpleNamespace(folder=folder, config=RunConfig.of(config), first=None)]
 
 
 def test_a_finished_run_of_edited_files_is_said_to_be_old(tmp_path, config):

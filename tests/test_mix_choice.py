@@ -10,10 +10,10 @@ import pytest
 import scipy
 import torch
 from omegaconf import OmegaConf
-from running import composed, names, option
+from running import composed, names, option, raw_option
 from torch import Tensor
 
-from mixexp.build import build
+from mixexp.build import build, locate
 from mixexp.loss.cross_entropy import CrossEntropy
 from mixexp.mix import Mix, Plan
 from mixexp.mix.blend import Linear
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.fast
 SIZE = (5, 6)
 COUNTS = [200, 60, 20, 20]
 TRAINING = torch.cat([torch.full((count,), c) for c, count in enumerate(COUNTS)])
-INNER = [name for name in names("mix") if type(build(option("mix", name))).at is Mix.at]
+INNER = [name for name in names("mix") if locate(raw_option("mix", name)["_target_"]).at is Mix.at]
 
 
 def mix_of(name: str, **changes: Any) -> Mix:

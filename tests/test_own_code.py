@@ -283,7 +283,8 @@ def test_a_module_in_the_folder_of_options_is_found_by_launchers_jobs_and_by_a_p
 
 
 def planned(folder: Path, own_code: dict[str, str], retry: str | None) -> SimpleNamespace:
-    return SimpleNamespace(folder=folder, config=SimpleNamespace(own_code=own_code, retry=retry, keep="last"))
+    config = SimpleNamespace(own_code=own_code, retry=retry, keep="last")
+    return SimpleNamespace(folder=folder, config=config, first=None)
 
 
 def test_a_failed_run_is_tried_again_where_its_code_has_changed(tmp_path: Path) -> None:

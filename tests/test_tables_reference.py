@@ -148,7 +148,7 @@ BY_KIND: Mapping[tuple[str, str], Any] = {
     ("against", "x"): "seed", ("against", "y"): "test_loss", ("curves", "y"): "accuracy", ("probe", "x"): "density", ("probe", "y"): "x",
     ("scatter", "x"): "density", ("scatter", "y"): "x", ("animation", "x"): "density", ("animation", "y"): "x", ("curves", "each"): "columns",
     ("per_class", "each"): "columns", ("images", "each"): "columns", ("images", "by"): "rows",
-    ("scores", "published"): False,
+    ("scores", "published"): False, ("reliability", "each"): "columns",
 }  # fmt: skip
 
 
@@ -196,6 +196,10 @@ def test_an_option_of_a_figure_changes_it(kind, option, shown, pictured):
     spec = {"file": "f", "kind": kind, **({} if kind in ("confusion", "images") else SPECS[kind])}
     if (kind, option) == ("images", "probe"):  # whose file is the only one with images
         with pytest.raises(UserError, match="has no column 'image'"):
+            draw(shown, {**spec, "probe": "points"})
+        return
+    if (kind, option) == ("reliability", "probe"):  # whose file is the only one with bins
+        with pytest.raises(UserError, match=r"no run has a probe_points\.csv with scaling"):
             draw(shown, {**spec, "probe": "points"})
         return
     if option in ("steps", "where") and kind == "probe":
